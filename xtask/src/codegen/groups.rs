@@ -1,0 +1,228 @@
+//! Splits the items of each package by the set of features that reach them.
+//!
+//! The unit is a top-level message or enum with everything nested in it. An item that several services use is
+//! compiled when any of them is on, an item of one service only with that service; so a feature brings in
+//! exactly what its service reaches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail, ensure};
+use heck::ToSnakeCase as _;
+use prost_reflect::{DescriptorPool, EnumDescriptor, Kind, MessageDescriptor};
+
+use super::features;
+
+/// A set of feature names; an item is compiled when any of them is on.
+pub type Features = BTreeSet<String>;
+
+/// The items of one package that share one set of features, and thus one generated file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Protobuf package.
+    pub package: String,
+    /// Module and file name, unique in its package.
+    pub name: String,
+    /// The features that turn it on.
+    pub features: Features,
+    /// Full names of its top-level messages and enums.
+    pub items: BTreeSet<String>,
+    /// Full names of its services.
+    pub services: BTreeSet<String>,
+}
+
+/// Groups everything in `pool` but the well-known types, sorted by package and name.
+pub fn group(pool: &DescriptorPool) -> Result<Vec<Group>> {
+    let items = Items::collect(pool);
+    let features = items.features(pool)?;
+
+    let mut groups: BTreeMap<(String, Features), Group> = BTreeMap::new();
+    let mut group_of = |package: &str, features: Features, add: &mut dyn FnMut(&mut Group)| {
+        let key = (package.to_owned(), features.clone());
+        add(groups.entry(key).or_insert_with(|| Group {
+            package: package.to_owned(),
+            name: String::new(),
+            features,
+            items: BTreeSet::new(),
+            services: BTreeSet::new(),
+        }));
+    };
+    for (item, set) in features {
+        let package = items.0[&item].package.clone();
+        group_of(&package, set, &mut |group| {
+            group.items.insert(item.clone());
+        });
+    }
+    for service in pool.services() {
+        let set = Features::from([features::of_service(service.full_name())?.to_owned()]);
+        group_of(service.package_name(), set, &mut |group| {
+            group.services.insert(service.full_name().to_owned());
+        });
+    }
+
+    let mut groups: Vec<_> = groups.into_values().collect();
+    let packages: Vec<_> = groups.iter().map(|group| group.package.clone()).collect();
+    for group in &mut groups {
+        group.name = match packages.iter().filter(|package| **package == group.package).count() {
+            1 => group.package.rsplit('.').next().unwrap_or(&group.package).to_owned(),
+            _ => items.name(group)?,
+        };
+    }
+    groups.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
+    for pair in groups.windows(2) {
+        ensure!(
+            (&pair[0].package, &pair[0].name) != (&pair[1].package, &pair[1].name),
+            "two groups of package {} are both called {}",
+            pair[0].package,
+            pair[0].name
+        );
+    }
+    Ok(groups)
+}
+
+/// Top-level items by full name.
+#[derive(Debug, Default)]
+struct Items(BTreeMap<String, Item>);
+
+#[derive(Debug)]
+struct Item {
+    package: String,
+    /// Top-level items that its fields name, nested messages included.
+    refers_to: BTreeSet<String>,
+}
+
+impl Items {
+    fn collect(pool: &DescriptorPool) -> Self {
+        let mut items = BTreeMap::new();
+        for message in pool.all_messages().filter(|message| message.parent_message().is_none()) {
+            let mut refers_to = BTreeSet::new();
+            references(&message, &mut refers_to);
+            refers_to.remove(message.full_name());
+            items.insert(
+                message.full_name().to_owned(),
+                Item { package: message.package_name().to_owned(), refers_to },
+            );
+        }
+        for item in pool.all_enums().filter(|item| item.parent_message().is_none()) {
+            items.insert(
+                item.full_name().to_owned(),
+                Item { package: item.package_name().to_owned(), refers_to: BTreeSet::new() },
+            );
+        }
+        items.retain(|name, _| !is_well_known(name));
+        for item in items.values_mut() {
+            item.refers_to.retain(|name| !is_well_known(name));
+        }
+        Self(items)
+    }
+
+    /// The features of every item.
+    fn features(&self, pool: &DescriptorPool) -> Result<BTreeMap<String, Features>> {
+        let mut found: BTreeMap<String, Features> = BTreeMap::new();
+        for service in pool.services() {
+            let feature = features::of_service(service.full_name())?;
+            for method in service.methods() {
+                self.mark(&top_level(&method.input()), feature, &mut found);
+                self.mark(&top_level(&method.output()), feature, &mut found);
+            }
+        }
+        for (name, item) in &self.0 {
+            if let Some(feature) = features::of_definitions(&item.package) {
+                self.mark(name, &feature, &mut found);
+            }
+        }
+        let unreached: Vec<_> = self.0.iter().filter(|(name, _)| !found.contains_key(*name)).collect();
+        for (name, item) in &unreached {
+            if let Some(feature) = features::of_unreached(&item.package) {
+                self.mark(name, &feature, &mut found);
+            }
+        }
+        for (name, _) in unreached {
+            self.ride_along(name, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    /// Adds `feature` to `item` and to everything it reaches.
+    fn mark(&self, item: &str, feature: &str, found: &mut BTreeMap<String, Features>) {
+        let Some((name, item)) = self.0.get_key_value(item) else { return };
+        if found.entry(name.clone()).or_default().insert(feature.to_owned()) {
+            for reference in &item.refers_to {
+                self.mark(reference, feature, found);
+            }
+        }
+    }
+
+    /// Gives an item that nothing reaches the features under which all it refers to is there, or else those
+    /// of the rest of its package.
+    fn ride_along(&self, name: &str, found: &mut BTreeMap<String, Features>) -> Result<Features> {
+        if let Some(known) = found.get(name) {
+            return Ok(known.clone());
+        }
+        let item = self.0.get(name).with_context(|| format!("{name} is not a top-level item"))?;
+        let mut common: Option<Features> = None;
+        for reference in &item.refers_to {
+            let theirs = self.ride_along(reference, found)?;
+            common = Some(match common {
+                None => theirs,
+                Some(ours) => ours.intersection(&theirs).cloned().collect(),
+            });
+        }
+        let features = common.unwrap_or_else(|| {
+            let siblings = found.iter().filter(|(sibling, _)| self.0[*sibling].package == item.package);
+            siblings.flat_map(|(_, features)| features.iter().cloned()).collect()
+        });
+        ensure!(!features.is_empty(), "no feature turns {name} on: nothing uses it");
+        found.insert(name.to_owned(), features.clone());
+        Ok(features)
+    }
+
+    /// Names a group: after its one feature, or after the item at its root when several features share it.
+    /// The feature of the package itself goes without saying.
+    fn name(&self, group: &Group) -> Result<String> {
+        let own = features::of_definitions(&group.package);
+        let mut others = group.features.iter().filter(|feature| Some(*feature) != own.as_ref());
+        let named_after = match (others.next(), others.next(), own.as_ref()) {
+            (Some(feature), None, _) | (None, _, Some(feature)) => feature.trim_start_matches("def-").to_owned(),
+            _ => {
+                let inner: BTreeSet<_> = group.items.iter().flat_map(|item| &self.0[item].refers_to).collect();
+                let root = group.items.iter().find(|item| !inner.contains(item));
+                let Some(root) = root.or_else(|| group.items.first()) else {
+                    bail!("a group of package {} has no item", group.package)
+                };
+                root.rsplit('.').next().unwrap_or(root).to_snake_case()
+            }
+        };
+        Ok(named_after)
+    }
+}
+
+fn is_well_known(name: &str) -> bool {
+    name.starts_with("google.protobuf.")
+}
+
+fn references(message: &MessageDescriptor, found: &mut BTreeSet<String>) {
+    for field in message.fields() {
+        match field.kind() {
+            Kind::Message(target) => found.insert(top_level(&target)),
+            Kind::Enum(target) => found.insert(top_level_of_enum(&target)),
+            _ => false,
+        };
+    }
+    for child in message.child_messages() {
+        references(&child, found);
+    }
+}
+
+fn top_level(message: &MessageDescriptor) -> String {
+    match message.parent_message() {
+        Some(parent) => top_level(&parent),
+        None => message.full_name().to_owned(),
+    }
+}
+
+fn top_level_of_enum(item: &EnumDescriptor) -> String {
+    match item.parent_message() {
+        Some(parent) => top_level(&parent),
+        None => item.full_name().to_owned(),
+    }
+}
