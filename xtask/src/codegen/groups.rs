@@ -33,7 +33,7 @@ pub struct Group {
 /// Groups everything in `pool` but the well-known types, sorted by package and name.
 pub fn group(pool: &DescriptorPool) -> Result<Vec<Group>> {
     let items = Items::collect(pool);
-    let features = items.features(pool)?;
+    let (features, unreached) = items.features(pool)?;
 
     let mut groups: BTreeMap<(String, Features), Group> = BTreeMap::new();
     let mut group_of = |package: &str, features: Features, add: &mut dyn FnMut(&mut Group)| {
@@ -64,7 +64,7 @@ pub fn group(pool: &DescriptorPool) -> Result<Vec<Group>> {
     for group in &mut groups {
         group.name = match packages.iter().filter(|package| **package == group.package).count() {
             1 => group.package.rsplit('.').next().unwrap_or(&group.package).to_owned(),
-            _ => items.name(group)?,
+            _ => items.name(group, &unreached)?,
         };
     }
     groups.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
@@ -115,8 +115,8 @@ impl Items {
         Self(items)
     }
 
-    /// The features of every item.
-    fn features(&self, pool: &DescriptorPool) -> Result<BTreeMap<String, Features>> {
+    /// The features of every item, and the items that no feature reaches by itself.
+    fn features(&self, pool: &DescriptorPool) -> Result<(BTreeMap<String, Features>, BTreeSet<String>)> {
         let mut found: BTreeMap<String, Features> = BTreeMap::new();
         for service in pool.services() {
             let feature = features::of_service(service.full_name())?;
@@ -130,16 +130,16 @@ impl Items {
                 self.mark(name, &feature, &mut found);
             }
         }
-        let unreached: Vec<_> = self.0.iter().filter(|(name, _)| !found.contains_key(*name)).collect();
-        for (name, item) in &unreached {
-            if let Some(feature) = features::of_unreached(&item.package) {
+        let unreached: BTreeSet<_> = self.0.keys().filter(|name| !found.contains_key(*name)).cloned().collect();
+        for name in &unreached {
+            if let Some(feature) = features::of_unreached(&self.0[name].package) {
                 self.mark(name, &feature, &mut found);
             }
         }
-        for (name, _) in unreached {
+        for name in &unreached {
             self.ride_along(name, &mut found)?;
         }
-        Ok(found)
+        Ok((found, unreached))
     }
 
     /// Adds `feature` to `item` and to everything it reaches.
@@ -178,21 +178,18 @@ impl Items {
 
     /// Names a group: after its one feature, or after the item at its root when several features share it.
     /// The feature of the package itself goes without saying.
-    fn name(&self, group: &Group) -> Result<String> {
+    fn name(&self, group: &Group, unreached: &BTreeSet<String>) -> Result<String> {
         let own = features::of_definitions(&group.package);
         let mut others = group.features.iter().filter(|feature| Some(*feature) != own.as_ref());
-        let named_after = match (others.next(), others.next(), own.as_ref()) {
-            (Some(feature), None, _) | (None, _, Some(feature)) => feature.trim_start_matches("def-").to_owned(),
-            _ => {
-                let inner: BTreeSet<_> = group.items.iter().flat_map(|item| &self.0[item].refers_to).collect();
-                let root = group.items.iter().find(|item| !inner.contains(item));
-                let Some(root) = root.or_else(|| group.items.first()) else {
-                    bail!("a group of package {} has no item", group.package)
-                };
-                root.rsplit('.').next().unwrap_or(root).to_snake_case()
-            }
+        if let (Some(feature), None, _) | (None, _, Some(feature)) = (others.next(), others.next(), own.as_ref()) {
+            return Ok(feature.trim_start_matches("def-").to_owned());
+        }
+        let inner: BTreeSet<_> = group.items.iter().flat_map(|item| &self.0[item].refers_to).collect();
+        let is_root = |item: &&String| !inner.contains(item) && !unreached.contains(*item);
+        let Some(root) = group.items.iter().find(is_root).or_else(|| group.items.first()) else {
+            bail!("a group of package {} has no item", group.package)
         };
-        Ok(named_after)
+        Ok(root.rsplit('.').next().unwrap_or(root).to_snake_case())
     }
 }
 

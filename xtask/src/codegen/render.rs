@@ -69,7 +69,7 @@ impl Module {
         for (child_name, child) in &self.children {
             let child_folder = format!("{folder}/{child_name}");
             let features = child.features();
-            if features != all || self.package.is_none() && folder.is_empty() {
+            if features != all || folder.is_empty() {
                 root.push_str(&cfg(&features));
             }
             match child.groups.as_slice() {

@@ -47,9 +47,9 @@ pub mod common {
     #[cfg(any(feature = "debug", feature = "image", feature = "lifecycle"))]
     pub use self::containerd_instance::*;
     #[cfg(any(feature = "image", feature = "machine"))]
-    mod data_response;
+    mod data;
     #[cfg(any(feature = "image", feature = "machine"))]
-    pub use self::data_response::*;
+    pub use self::data::*;
     #[cfg(
         any(
             feature = "cluster",
@@ -60,7 +60,7 @@ pub mod common {
             feature = "time"
         )
     )]
-    mod empty_response;
+    mod empty;
     #[cfg(
         any(
             feature = "cluster",
@@ -71,7 +71,7 @@ pub mod common {
             feature = "time"
         )
     )]
-    pub use self::empty_response::*;
+    pub use self::empty::*;
     #[cfg(feature = "machine")]
     mod machine;
     #[cfg(feature = "machine")]
