@@ -1,0 +1,127 @@
+//! Fields that must not show up in logs: their messages get a `Debug` that prints the length instead.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result, ensure};
+use heck::{ToSnakeCase as _, ToUpperCamelCase as _};
+use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
+
+/// Full names of the fields. Besides keys and tokens these are documents that contain some: machine
+/// configurations, kubeconfigs, file contents, and the spec of a resource of unknown type.
+pub const FIELDS: [&str; 40] = [
+    "common.Data.bytes",
+    "common.PEMEncodedCertificateAndKey.key",
+    "common.PEMEncodedKey.key",
+    "cosi.resource.Spec.proto_spec",
+    "cosi.resource.Spec.yaml_spec",
+    "machine.ApplyConfiguration.mode_details",
+    "machine.ApplyConfigurationRequest.data",
+    "machine.GenerateClientConfiguration.key",
+    "machine.GenerateClientConfiguration.talosconfig",
+    "machine.ImageServiceCredentials.password",
+    "machine.MetaWriteRequest.value",
+    "resource.config.MachineConfigSpec.yaml_marshalled",
+    "resource.network.DeviceConfigSpecSpec.yaml_marshalled",
+    "talos.resource.definitions.block.EncryptionKey.static_passphrase",
+    "talos.resource.definitions.cluster.ConfigSpec.service_encryption_key",
+    "talos.resource.definitions.cri.CustomizationConfigSpec.content",
+    "talos.resource.definitions.cri.RegistryAuthConfig.registry_auth",
+    "talos.resource.definitions.cri.RegistryAuthConfig.registry_identity_token",
+    "talos.resource.definitions.cri.RegistryAuthConfig.registry_password",
+    "talos.resource.definitions.files.EtcFileSpecSpec.contents",
+    "talos.resource.definitions.k8s.EtcdEncryptionConfigSpec.configuration",
+    "talos.resource.definitions.kubespan.ConfigSpec.shared_secret",
+    "talos.resource.definitions.kubespan.IdentitySpec.private_key",
+    "talos.resource.definitions.network.VIPEquinixMetalSpec.api_token",
+    "talos.resource.definitions.network.VIPHCloudSpec.api_token",
+    "talos.resource.definitions.network.WireguardPeer.preshared_key",
+    "talos.resource.definitions.network.WireguardSpec.private_key",
+    "talos.resource.definitions.runtime.ExtensionServiceConfigFile.content",
+    "talos.resource.definitions.runtime.UniqueMachineTokenSpec.token",
+    "talos.resource.definitions.secrets.EncryptionSaltSpec.disk_salt",
+    "talos.resource.definitions.secrets.KubeletSpec.bootstrap_token_secret",
+    "talos.resource.definitions.secrets.KubernetesCertsSpec.admin_kubeconfig",
+    "talos.resource.definitions.secrets.KubernetesCertsSpec.controller_manager_kubeconfig",
+    "talos.resource.definitions.secrets.KubernetesCertsSpec.localhost_admin_kubeconfig",
+    "talos.resource.definitions.secrets.KubernetesCertsSpec.scheduler_kubeconfig",
+    "talos.resource.definitions.secrets.KubernetesRootSpec.aescbc_encryption_secret",
+    "talos.resource.definitions.secrets.KubernetesRootSpec.bootstrap_token_secret",
+    "talos.resource.definitions.secrets.KubernetesRootSpec.secretbox_encryption_secret",
+    "talos.resource.definitions.secrets.OSRootSpec.token",
+    "talos.resource.definitions.siderolink.ConfigSpec.join_token",
+];
+
+/// A message with fields that must not be printed.
+#[derive(Debug)]
+pub struct SecretMessage {
+    message: MessageDescriptor,
+    fields: Vec<&'static str>,
+}
+
+/// Finds the messages of [`FIELDS`] in `pool`; a field that does not exist is an error.
+pub fn find(pool: &DescriptorPool) -> Result<Vec<SecretMessage>> {
+    let mut found: Vec<SecretMessage> = Vec::new();
+    for full_name in FIELDS {
+        let (message_name, field) = full_name.rsplit_once('.').context("a field name has a dot")?;
+        let message = pool.get_message_by_name(message_name);
+        let message = message.with_context(|| format!("secret field {full_name}: no such message"))?;
+        let descriptor = message.get_field_by_name(field);
+        let descriptor = descriptor.with_context(|| format!("secret field {full_name}: no such field"))?;
+        ensure!(
+            matches!(descriptor.kind(), Kind::String | Kind::Bytes)
+                && !descriptor.is_list()
+                && !descriptor.supports_presence(),
+            "secret field {full_name} is neither a plain string nor plain bytes"
+        );
+        ensure!(
+            message.oneofs().all(|oneof| oneof.is_synthetic()),
+            "secret field {full_name}: messages with oneofs are not supported"
+        );
+        match found.iter_mut().find(|known| known.message == message) {
+            Some(known) => known.fields.push(field),
+            None => found.push(SecretMessage { message, fields: vec![field] }),
+        }
+    }
+    Ok(found)
+}
+
+impl SecretMessage {
+    /// Full name of the message.
+    pub fn full_name(&self) -> &str {
+        self.message.full_name()
+    }
+
+    /// Renders its `impl Debug`.
+    pub fn debug_impl(&self) -> Result<String> {
+        let type_name = self.message.name().to_upper_camel_case();
+        let mut code = format!(
+            "impl ::core::fmt::Debug for {type_name} {{\n\
+             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{\n\
+             let mut fields = f.debug_struct({type_name:?});\n"
+        );
+        for field in self.message.fields() {
+            let name = field.name().to_snake_case();
+            let rust_name = if syn::parse_str::<syn::Ident>(&name).is_ok() { name.clone() } else { format!("r#{name}") };
+            if self.fields.contains(&field.name()) {
+                writeln!(
+                    code,
+                    "fields.field({name:?}, &format_args!(\"[redacted, {{}} bytes]\", self.{rust_name}.len()));"
+                )?;
+            } else if matches!(field.kind(), Kind::Enum(_)) && !field.is_list() && !field.supports_presence() {
+                // The accessor answers the default for a number it does not know: print such a number.
+                writeln!(
+                    code,
+                    "if i32::from(self.{rust_name}()) == self.{rust_name} {{\n\
+                     fields.field({name:?}, &self.{rust_name}());\n\
+                     }} else {{\n\
+                     fields.field({name:?}, &self.{rust_name});\n\
+                     }}"
+                )?;
+            } else {
+                writeln!(code, "fields.field({name:?}, &self.{rust_name});")?;
+            }
+        }
+        code.push_str("fields.finish()\n}\n}\n");
+        Ok(code)
+    }
+}
