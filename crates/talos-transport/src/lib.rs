@@ -1,1 +1,42 @@
-//! Placeholder while the workspace is laid out.
+#![doc = include_str!("../README.md")]
+//!
+//! # Features
+#![cfg_attr(feature = "_docs", doc = document_features::document_features!())]
+#![cfg_attr(
+    not(feature = "_docs"),
+    doc = "`ring` (default), `aws-lc-rs`, `native-roots`."
+)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod body;
+mod builder;
+mod call;
+mod channel;
+pub mod connect;
+mod connection;
+mod dispatch;
+mod endpoint;
+mod error;
+mod host;
+pub mod layer;
+mod node;
+mod pool;
+mod race;
+mod status;
+pub mod tls;
+
+pub use self::body::ResponseBody;
+pub use self::builder::{BuildError, ChannelBuilder, DEFAULT_CONNECT_TIMEOUT};
+pub use self::call::{AnsweredBy, CallTimeout, FirstResponseTimeout};
+pub use self::channel::{Channel, ResponseFuture};
+pub use self::connect::{Alert, ConnectError, ConnectFailure, ConnectReason, HandshakeError};
+pub use self::endpoint::{Endpoint, EndpointError};
+pub use self::error::{CloseReason, Delivery, Error, ResetCode};
+pub use self::node::{Node, NodeName, NodeNameError};
+pub use self::tls::{Fingerprint, Identity, ServerVerification, TlsConfig};
+
+/// Largest message Talos sends or accepts: 32 MiB.
+///
+/// Generated clients limit the messages they decode to 4 MiB by default, which is too little for a machine
+/// configuration; raise the limit with `max_decoding_message_size`.
+pub const MAX_MESSAGE_SIZE: usize = 32 * 1024 * 1024;

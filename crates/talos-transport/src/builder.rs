@@ -1,0 +1,275 @@
+//! [`ChannelBuilder`]: the settings of a channel.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
+
+use crate::channel::Channel;
+use crate::connect::{AnyConnector, Connect, Establish, SocketConnector};
+use crate::endpoint::Endpoint;
+use crate::layer::{NODE, NODES, PROXY_FROM};
+use crate::pool::{Pool, shuffle};
+use crate::tls::TlsConfig;
+
+/// How long one attempt to connect to one endpoint may take by default, TLS and the first HTTP/2 frame included.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Collects the settings of a [`Channel`], see [`Channel::builder`].
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct ChannelBuilder {
+    endpoints: Vec<Endpoint>,
+    tls: Option<TlsConfig>,
+    connect_timeout: Duration,
+    metadata: HeaderMap,
+    basic_auth: bool,
+    user_agent: Option<String>,
+    shuffle_seed: Option<u64>,
+    connector: AnyConnector,
+    /// The first mistake in what was set; reported by [`build`](Self::build).
+    error: Option<BuildError>,
+}
+
+/// Why a channel cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There is nothing to connect to.
+    #[error("at least one endpoint is needed")]
+    NoEndpoint,
+    /// A network endpoint without TLS settings. Talos never speaks plaintext over the network.
+    #[error("endpoint {endpoint} needs TLS settings")]
+    NoTls {
+        /// The first such endpoint.
+        endpoint: Endpoint,
+    },
+    /// A password would travel in the clear.
+    #[error("basic authentication is refused on {endpoint}, which is not encrypted")]
+    BasicAuthWithoutTls {
+        /// The first unencrypted endpoint.
+        endpoint: Endpoint,
+    },
+    /// The name of a piece of metadata is not lower-case letters, digits, `_`, `-` and `.`, or it ends with `-bin`.
+    #[error("{name:?} is not the name of a text metadata value")]
+    MetadataName {
+        /// The rejected name.
+        name: String,
+    },
+    /// The name is one that gRPC, HTTP or the routing of calls uses for itself.
+    #[error("metadata {name:?} is set by the channel itself")]
+    ReservedMetadata {
+        /// The rejected name.
+        name: String,
+    },
+    /// A value contains something other than visible ASCII characters and spaces. The value is not shown.
+    #[error("the value of {name:?} is not ASCII text")]
+    MetadataValue {
+        /// Name of the metadata.
+        name: String,
+    },
+}
+
+impl ChannelBuilder {
+    pub(crate) fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        let mut distinct = Vec::new();
+        for endpoint in endpoints {
+            if !distinct.contains(&endpoint) {
+                distinct.push(endpoint);
+            }
+        }
+        let mut metadata = HeaderMap::new();
+        metadata.insert(RUNTIME, HeaderValue::from_static("Talos"));
+        Self {
+            endpoints: distinct,
+            tls: None,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            metadata,
+            basic_auth: false,
+            user_agent: None,
+            shuffle_seed: None,
+            connector: AnyConnector::new(SocketConnector::new()),
+            error: None,
+        }
+    }
+
+    /// TLS settings for all network endpoints, which cannot do without. Unix sockets never use them.
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Limit for one attempt to connect to one endpoint: name resolution, TCP, TLS, and the server's first frame.
+    /// Default: [`DEFAULT_CONNECT_TIMEOUT`].
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sends this metadata with every call that does not have metadata of this name itself. Called again with the same
+    /// name it adds a second value. `runtime: Talos` is always sent.
+    ///
+    /// Names are the gRPC ones: lower case, and not ending with `-bin`. Mistakes are reported by
+    /// [`build`](Self::build).
+    pub fn metadata(mut self, name: &str, value: &str) -> Self {
+        match text_metadata(name, value) {
+            Ok((name, value)) => {
+                self.metadata.append(name, value);
+            }
+            Err(error) => self.fail(error),
+        }
+        self
+    }
+
+    /// Sends the name of the cluster as `context` with every call, as Talos's own client does.
+    pub fn context(mut self, cluster: &str) -> Self {
+        self.metadata.remove(CONTEXT);
+        self.metadata("context", cluster)
+    }
+
+    /// Authenticates every call by user name and password, for proxies in front of Talos that ask for it.
+    ///
+    /// Refused by [`build`](Self::build) if an endpoint is not encrypted. The header is marked as sensitive, so that it
+    /// is neither shown nor entered in compression tables.
+    pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
+        let credentials = Zeroizing::new(format!("{user}:{password}"));
+        let value = Zeroizing::new(format!("Basic {}", STANDARD.encode(credentials.as_bytes())));
+        let mut value = HeaderValue::from_str(&value).expect("base64 is a header value");
+        value.set_sensitive(true);
+        self.metadata.insert(AUTHORIZATION, value);
+        self.basic_auth = true;
+        self
+    }
+
+    /// Puts `name/version` of the program in front of this crate's own in the `user-agent` of every call.
+    pub fn user_agent(mut self, product: impl Into<String>) -> Self {
+        self.user_agent = Some(product.into());
+        self
+    }
+
+    /// Fixes the order in which several endpoints are tried first. By default it is random, so that many clients with the
+    /// same configuration do not all use the same endpoint.
+    pub fn shuffle_seed(mut self, seed: u64) -> Self {
+        self.shuffle_seed = Some(seed);
+        self
+    }
+
+    /// Makes byte streams in another way than by the machine's own sockets. TLS still comes on top.
+    pub fn connector(mut self, connector: impl Connect) -> Self {
+        self.connector = AnyConnector::new(connector);
+        self
+    }
+
+    /// Builds the channel. Nothing is dialled and no runtime is needed before the first call.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake found, see [`BuildError`].
+    pub fn build(mut self) -> Result<Channel, BuildError> {
+        if self.endpoints.is_empty() {
+            return Err(BuildError::NoEndpoint);
+        }
+        if self.tls.is_none()
+            && let Some(endpoint) = self.endpoints.iter().find(|endpoint| !endpoint.is_unix())
+        {
+            return Err(BuildError::NoTls {
+                endpoint: endpoint.clone(),
+            });
+        }
+        if self.basic_auth
+            && let Some(endpoint) = self.endpoints.iter().find(|endpoint| endpoint.is_unix())
+        {
+            return Err(BuildError::BasicAuthWithoutTls {
+                endpoint: endpoint.clone(),
+            });
+        }
+        let agent = match &self.user_agent {
+            Some(product) => format!("{product} {OWN_AGENT}"),
+            None => OWN_AGENT.to_owned(),
+        };
+        match HeaderValue::from_str(&agent) {
+            Ok(agent) => {
+                self.metadata.insert(USER_AGENT, agent);
+            }
+            Err(_) => self.fail(BuildError::MetadataValue {
+                name: USER_AGENT.to_string(),
+            }),
+        }
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let configured = self.endpoints.clone();
+        shuffle(&mut self.endpoints, self.shuffle_seed);
+        let dial = Establish {
+            connector: self.connector,
+            tls: self.tls,
+            timeout: self.connect_timeout,
+            port_in_authority: configured.len() == 1,
+        };
+        Ok(Channel::assemble(
+            Pool::new(dial, self.endpoints),
+            self.metadata,
+            configured,
+        ))
+    }
+
+    fn fail(&mut self, error: BuildError) {
+        self.error.get_or_insert(error);
+    }
+}
+
+impl fmt::Debug for ChannelBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelBuilder")
+            .field("endpoints", &self.endpoints)
+            .field("tls", &self.tls)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("metadata", &self.metadata.keys().collect::<Vec<_>>())
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
+    }
+}
+
+fn text_metadata(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), BuildError> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.');
+    let invalid = || BuildError::MetadataName {
+        name: name.to_owned(),
+    };
+    if !name.bytes().all(allowed) || name.ends_with("-bin") {
+        return Err(invalid());
+    }
+    let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+    let routing = [NODE, NODES, PROXY_FROM, RUNTIME].contains(&header);
+    if routing || name.starts_with("grpc-") || HTTP_OWN.contains(&name) {
+        return Err(BuildError::ReservedMetadata {
+            name: name.to_owned(),
+        });
+    }
+    let visible = value.bytes().all(|b| (b' '..=b'~').contains(&b));
+    let value = HeaderValue::from_str(value).ok().filter(|_| visible);
+    value
+        .map(|value| (header, value))
+        .ok_or_else(|| BuildError::MetadataValue {
+            name: name.to_owned(),
+        })
+}
+
+const CONTEXT: HeaderName = HeaderName::from_static("context");
+const RUNTIME: HeaderName = HeaderName::from_static("runtime");
+const OWN_AGENT: &str = concat!("talos-transport/", env!("CARGO_PKG_VERSION"));
+/// Headers with a meaning in HTTP/2 or gRPC; `authorization` has one as well, but callers may need it.
+const HTTP_OWN: [&str; 9] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "keep-alive",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];

@@ -1,0 +1,92 @@
+//! One connection attempt from beginning to end: byte stream, TLS, HTTP/2.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{Alert, AnyConnector, BoxedIo, ConnectReason, ConnectStage, HandshakeError};
+use crate::Endpoint;
+use crate::connection::Connection;
+use crate::pool::Dial;
+use crate::tls::TlsConfig;
+
+/// Makes connections to endpoints; what the pool dials with.
+#[derive(Debug)]
+pub(crate) struct Establish {
+    pub(crate) connector: AnyConnector,
+    pub(crate) tls: Option<TlsConfig>,
+    /// Limit for one attempt, everything included.
+    pub(crate) timeout: Duration,
+    /// Whether `:authority` has the port in it.
+    pub(crate) port_in_authority: bool,
+}
+
+impl Establish {
+    async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        stage: &mut ConnectStage,
+    ) -> Result<Connection, ConnectReason> {
+        let io = self.connector.connect(endpoint).await?;
+        let tls = self.tls.as_ref().filter(|_| !endpoint.is_unix());
+        let io: BoxedIo = match tls {
+            Some(tls) => {
+                *stage = ConnectStage::Tls;
+                Box::new(handshake(tls, endpoint, io).await?)
+            }
+            None => io,
+        };
+        *stage = ConnectStage::Http2;
+        let authority = if self.port_in_authority {
+            endpoint.authority()
+        } else {
+            endpoint.authority_host()
+        };
+        Connection::open(io, endpoint, &authority, tls.is_some()).await
+    }
+}
+
+impl Dial for Establish {
+    type Connection = Connection;
+
+    async fn dial(&self, endpoint: &Endpoint) -> Result<Connection, ConnectReason> {
+        let mut stage = ConnectStage::Dial;
+        let result = timeout(self.timeout, self.attempt(endpoint, &mut stage)).await;
+        let result = result.unwrap_or(Err(ConnectReason::TimedOut {
+            after: self.timeout,
+            stage,
+        }));
+        match &result {
+            Ok(_) => tracing::debug!(server.address = %endpoint, "connected"),
+            Err(reason) => {
+                tracing::debug!(server.address = %endpoint, error = crate::error::chain(reason), "cannot connect");
+            }
+        }
+        result
+    }
+}
+
+async fn handshake(
+    tls: &TlsConfig,
+    endpoint: &Endpoint,
+    io: BoxedIo,
+) -> Result<TlsStream<BoxedIo>, ConnectReason> {
+    let name = tls.server_name(endpoint).ok_or(ConnectReason::ClosedEarly)?;
+    let stream = TlsConnector::from(tls.client())
+        .connect(name, io)
+        .await
+        .map_err(|error| match ConnectReason::from_io(error) {
+            ConnectReason::Tls(HandshakeError::Alert {
+                alert: Alert::Other(NO_APPLICATION_PROTOCOL),
+            }) => ConnectReason::NotHttp2 { answer: None },
+            reason => reason,
+        })?;
+    // Talos tolerates peers that negotiate no protocol, and so do we: what the server says first will tell. Anything
+    // we did not offer is refused by the TLS library itself.
+    Ok(stream)
+}
+
+/// Number of the TLS alert of a server that shares no ALPN protocol with us.
+const NO_APPLICATION_PROTOCOL: u8 = 120;

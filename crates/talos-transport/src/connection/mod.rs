@@ -1,0 +1,149 @@
+//! One HTTP/2 connection that many calls share.
+
+mod classify;
+mod observe;
+
+use std::sync::Arc;
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tonic::body::Body;
+
+pub(crate) use self::classify::{call_error, close_reason};
+use self::observe::ObservedIo;
+pub(crate) use self::observe::Observer;
+use crate::Endpoint;
+use crate::connect::{BoxedIo, ConnectReason};
+use crate::error::{Delivery, Error};
+use crate::pool::Pooled;
+
+/// A handle to a connection. Clones share it; it ends when the last handle and the last call on it are gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    send: SendRequest<Body>,
+    peer: Arc<Peer>,
+}
+
+/// The other side of a connection, and what is known about its end.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) observer: Observer,
+    scheme: Scheme,
+    authority: Authority,
+}
+
+/// A request that failed, and the request itself if it was never sent.
+pub(crate) struct SendFailure {
+    pub(crate) error: Error,
+    pub(crate) request: Option<Request<Body>>,
+}
+
+impl Connection {
+    /// Starts HTTP/2 on a byte stream and waits until the server has said hello.
+    ///
+    /// The server's first frame comes after it has checked our certificate, so a refusal of TLS 1.3, which has no
+    /// place in the handshake itself, still ends up as a failure to connect and not as a failure of the first call.
+    pub(crate) async fn open(
+        io: BoxedIo,
+        endpoint: &Endpoint,
+        authority: &str,
+        secure: bool,
+    ) -> Result<Self, ConnectReason> {
+        let authority = Authority::try_from(authority).expect("endpoints have valid authorities");
+        let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
+        let observer = Observer::default();
+        let peer = Peer {
+            endpoint: endpoint.clone(),
+            observer: observer.clone(),
+            scheme,
+            authority,
+        };
+        let (io, opened) = ObservedIo::new(io, observer.clone());
+        let (send, connection) = Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(MAX_HEADER_LIST_SIZE)
+            .handshake(TokioIo::new(io))
+            .await
+            .map_err(|_| observer.connect_reason())?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await
+                && let Some(reason) = close_reason(&error)
+            {
+                observer.record(reason);
+            }
+        });
+        opened.wait().await?;
+        Ok(Self {
+            send,
+            peer: Arc::new(peer),
+        })
+    }
+
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    /// Sends a request and waits for the response headers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future resets the HTTP/2 stream; the connection stays usable.
+    pub(crate) async fn send(
+        &mut self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, SendFailure> {
+        *request.uri_mut() = self.absolute(request.uri());
+        match self.send.try_send_request(request).await {
+            Ok(response) => Ok(response),
+            Err(mut failure) => {
+                let request = failure.take_message();
+                let delivery = if request.is_some() {
+                    Delivery::NotSent
+                } else {
+                    Delivery::Unknown
+                };
+                Err(SendFailure {
+                    error: call_error(failure.error(), &self.peer, delivery),
+                    request,
+                })
+            }
+        }
+    }
+
+    fn absolute(&self, uri: &Uri) -> Uri {
+        let path = uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.peer.scheme.clone());
+        parts.authority = Some(self.peer.authority.clone());
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).expect("scheme, authority and path make a URI")
+    }
+}
+
+impl Pooled for Connection {
+    fn is_closed(&self) -> bool {
+        self.send.is_closed()
+    }
+}
+
+/// How much of one response may be under way, unread: what Talos's own client allows.
+const STREAM_WINDOW: u32 = 65_535 * 32;
+
+/// How much of all responses together may be under way, unread: everything HTTP/2 can express.
+///
+/// Talos's own client announces 1 MiB here but renews it as data arrives, read or not. Ours is renewed only as data is
+/// read; with 1 MiB a single log stream nobody reads at the moment would block every other call on the connection.
+/// Memory stays bounded by the window of each stream.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+
+/// Limit for the headers or trailers of a response, in bytes. Error texts travel in trailers, and machined's can be
+/// long.
+const MAX_HEADER_LIST_SIZE: u32 = 256 * 1024;

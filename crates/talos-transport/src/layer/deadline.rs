@@ -1,0 +1,202 @@
+//! Limits the time of a call, see [`CallTimeout`] and [`FirstResponseTimeout`].
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Request, Response};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, sleep_until};
+use tonic::Status;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::body::{Limit, ResponseBody};
+use crate::call::{CallTimeout, Deadline, FirstResponseTimeout, Progress};
+use crate::error::Error;
+
+/// Puts [`DeadlineService`] around a service.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct DeadlineLayer {}
+
+/// Ends calls whose time is over with `DEADLINE_EXCEEDED`.
+#[derive(Debug, Clone)]
+pub struct DeadlineService<S> {
+    inner: S,
+}
+
+pin_project! {
+    /// Future of [`DeadlineService`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct DeadlineFuture<F> {
+        #[pin]
+        inner: F,
+        limit: Option<CallLimit>,
+    }
+}
+
+struct CallLimit {
+    /// What is watched now.
+    limit: Limit,
+    /// What is watched once the response has begun.
+    whole: Option<(Instant, Duration)>,
+    progress: Progress,
+}
+
+impl DeadlineLayer {
+    /// The layer; what it does is decided by each call.
+    pub const fn new() -> Self {
+        Self {}
+    }
+}
+
+impl<S> DeadlineService<S> {
+    /// The service inside.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S> Layer<S> for DeadlineLayer {
+    type Service = DeadlineService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        DeadlineService { inner }
+    }
+}
+
+impl<S, B> Service<Request<B>> for DeadlineService<S>
+where
+    S: Service<Request<B>, Response = Response<ResponseBody>, Error = Status>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Status;
+    type Future = DeadlineFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let limit = CallLimit::of(&request);
+        if let Some(limit) = &limit {
+            let told = limit.whole.map(|(at, _)| at);
+            request.extensions_mut().insert(Deadline {
+                told,
+                progress: limit.progress.clone(),
+            });
+        }
+        DeadlineFuture {
+            inner: self.inner.call(request),
+            limit,
+        }
+    }
+}
+
+impl CallLimit {
+    fn of<B>(request: &Request<B>) -> Option<Self> {
+        let asked = request.extensions().get().map(|CallTimeout(after)| *after);
+        let header = request.headers().get(GRPC_TIMEOUT).and_then(parse_timeout);
+        let first = request
+            .extensions()
+            .get()
+            .map(|FirstResponseTimeout(after)| *after);
+        let now = Instant::now();
+        let at = |after| (now.checked_add(after).unwrap_or(now + FAR_FUTURE), after);
+        let whole = asked.into_iter().chain(header).min().map(at);
+        let (until, after) = first.map(at).into_iter().chain(whole).min()?;
+        let limit = Limit {
+            sleep: Box::pin(sleep_until(until)),
+            after,
+        };
+        Some(Self {
+            limit,
+            whole,
+            progress: Progress::default(),
+        })
+    }
+}
+
+impl<F> Future for DeadlineFuture<F>
+where
+    F: Future<Output = Result<Response<ResponseBody>, Status>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(result) = this.inner.poll(cx) {
+            return Poll::Ready(result.map(|mut response| {
+                if let Some(CallLimit {
+                    mut limit,
+                    whole: Some((at, after)),
+                    ..
+                }) = this.limit.take()
+                {
+                    limit.sleep.as_mut().reset(at);
+                    response.body_mut().set_limit(Limit { after, ..limit });
+                }
+                response
+            }));
+        }
+        let Some(CallLimit { limit, progress, .. }) = this.limit else {
+            return Poll::Pending;
+        };
+        ready!(limit.sleep.as_mut().poll(cx));
+        Poll::Ready(Err(Error::Timeout {
+            after: limit.after,
+            delivery: progress.delivery(),
+        }
+        .into()))
+    }
+}
+
+impl<F> std::fmt::Debug for DeadlineFuture<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeadlineFuture")
+            .field("after", &self.limit.as_ref().map(|limit| limit.limit.after))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells the server how much time is left, rounded up to what eight digits can express.
+pub(crate) fn write_timeout(headers: &mut HeaderMap, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let (nanos, limit) = (left.as_nanos(), 99_999_999);
+    let (unit, name) = UNITS
+        .into_iter()
+        .find(|(unit, _)| nanos.div_ceil(*unit) <= limit)
+        .unwrap_or(UNITS[UNITS.len() - 1]);
+    let text = format!("{}{name}", nanos.div_ceil(unit).min(limit));
+    let value = HeaderValue::try_from(text).expect("digits and a letter are a header value");
+    headers.insert(GRPC_TIMEOUT, value);
+}
+
+/// Reads a `grpc-timeout` value; nonsense is left to the server to complain about.
+fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?;
+    let (digits, name) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let (unit, _) = UNITS.into_iter().find(|(_, known)| *known == name)?;
+    let nanos = digits.parse::<u128>().ok()? * unit;
+    let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
+    Some(Duration::new(seconds, (nanos % 1_000_000_000) as u32))
+}
+
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// Units of `grpc-timeout` in nanoseconds, finest first.
+const UNITS: [(u128, &str); 6] = [
+    (1, "n"),
+    (1_000, "u"),
+    (1_000_000, "m"),
+    (1_000_000_000, "S"),
+    (60_000_000_000, "M"),
+    (3_600_000_000_000, "H"),
+];
+
+/// Stands in for limits beyond what the clock can express.
+const FAR_FUTURE: Duration = Duration::from_secs(30 * 365 * 24 * 3600);

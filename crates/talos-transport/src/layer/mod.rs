@@ -1,0 +1,11 @@
+//! The layers a call passes, one file each; [`Channel`](crate::Channel) puts them together.
+
+mod deadline;
+mod metadata;
+mod trace;
+
+pub(crate) use self::deadline::write_timeout;
+pub use self::deadline::{DeadlineFuture, DeadlineLayer, DeadlineService};
+pub use self::metadata::{MetadataLayer, MetadataService};
+pub(crate) use self::metadata::{NODE, NODES, PROXY_FROM};
+pub use self::trace::{TraceFuture, TraceLayer, TraceService};
