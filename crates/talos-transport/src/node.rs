@@ -129,3 +129,114 @@ fn host_before_port(input: &str) -> Option<&str> {
     let host_like = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
     (port_like && host_like).then_some(host)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<NodeName, NodeNameError> {
+        text.parse()
+    }
+
+    #[test]
+    fn accepts_addresses_and_names_and_keeps_them_bare() {
+        for (input, sent) in [
+            ("10.5.0.3", "10.5.0.3"),
+            ("fd00::1", "fd00::1"),
+            ("[FD00:0::1]", "fd00::1"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("worker-1", "worker-1"),
+            ("Worker_1.example.org", "Worker_1.example.org"),
+        ] {
+            let node = parse(input).unwrap_or_else(|error| panic!("{input}: {error}"));
+            assert_eq!(node.as_str(), sent);
+            assert_eq!(node.to_header_value(), sent);
+            assert_eq!(parse(&node.to_string()).as_ref(), Ok(&node));
+        }
+    }
+
+    #[test]
+    fn refuses_what_an_endpoint_would_refuse() {
+        use NodeNameError as E;
+        let own = |text: &str| text.to_owned();
+        for (input, error) in [
+            ("", E::Empty),
+            ("[]", E::Empty),
+            (
+                "10.5.0.3:50000",
+                E::Port {
+                    input: own("10.5.0.3:50000"),
+                    host: own("10.5.0.3"),
+                },
+            ),
+            (
+                "[fd00::1]:50000",
+                E::Port {
+                    input: own("[fd00::1]:50000"),
+                    host: own("[fd00::1]"),
+                },
+            ),
+            (
+                "worker:",
+                E::Port {
+                    input: own("worker:"),
+                    host: own("worker"),
+                },
+            ),
+            (
+                "https://worker",
+                E::IllegalCharacter {
+                    input: own("https://worker"),
+                    character: '/',
+                },
+            ),
+            (
+                "10.5.0.2,10.5.0.3",
+                E::IllegalCharacter {
+                    input: own("10.5.0.2,10.5.0.3"),
+                    character: ',',
+                },
+            ),
+            (
+                "wörker",
+                E::IllegalCharacter {
+                    input: own("wörker"),
+                    character: 'ö',
+                },
+            ),
+            (
+                "worker 1",
+                E::IllegalCharacter {
+                    input: own("worker 1"),
+                    character: ' ',
+                },
+            ),
+            (
+                "10.5.0.300",
+                E::Invalid {
+                    input: own("10.5.0.300"),
+                },
+            ),
+            (
+                "fd00:::1",
+                E::Invalid {
+                    input: own("fd00:::1"),
+                },
+            ),
+            (
+                "[fd00::1",
+                E::Invalid {
+                    input: own("[fd00::1"),
+                },
+            ),
+            (
+                "-worker",
+                E::Invalid {
+                    input: own("-worker"),
+                },
+            ),
+        ] {
+            assert_eq!(parse(input), Err(error), "{input}");
+        }
+    }
+}
