@@ -1,12 +1,21 @@
 //! `cargo xtask`: maintainer tasks. See `cargo xtask --help`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
-use xtask::{codegen, workspace};
+use xtask::coverage::Coverage;
+use xtask::descriptors::ProtoTree;
+use xtask::methods::Methods;
+use xtask::output::Outputs;
+use xtask::{codegen, coverage_page, footprint, protos, workspace};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Maintainer tasks of the Talos client workspace")]
+#[command(
+    name = "cargo xtask",
+    about = "Maintainer tasks of the Talos client workspace"
+)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -14,12 +23,26 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Regenerate the code of talos-proto from proto/
+    /// Regenerate the code of talos-proto and proto/provenance.lock.toml from proto/
     Codegen {
         /// Write nothing; list the files that are not up to date and fail if there are any
         #[arg(long)]
         check: bool,
     },
+    /// Count the RPCs and resources that are typed and tested, and render docs/api-coverage.md
+    Coverage {
+        /// Write nothing; fail if the page is not up to date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Compare the dependencies of a small client program with those of a plain tonic program
+    Footprint {
+        /// Also build both: cold debug build time and size of the stripped release binary
+        #[arg(long)]
+        build: bool,
+    },
+    /// Compare proto/ with Talos, and bring it in line
+    Protos(protos::Protos),
 }
 
 #[expect(clippy::print_stderr, reason = "a program reports its failure on stderr")]
@@ -34,26 +57,48 @@ fn main() -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "a program prints its result on stdout")]
-fn run(task: Task) -> anyhow::Result<ExitCode> {
+fn run(task: Task) -> Result<ExitCode> {
     let root = workspace::root();
     match task {
         Task::Codegen { check } => {
-            let outputs = codegen::generate(&root)?;
-            if check {
-                let stale = outputs.differences(&root)?;
-                for difference in &stale {
-                    println!("{difference}");
-                }
-                if !stale.is_empty() {
-                    anyhow::bail!("{} generated files are not up to date; run `cargo xtask codegen`", stale.len());
-                }
-                println!("codegen: up to date");
-            } else {
-                for change in outputs.write(&root)? {
-                    println!("{change}");
-                }
+            settle(&codegen::generate(&root)?, &root, check)?;
+        }
+        Task::Coverage { check } => {
+            let tree = ProtoTree::load(&root.join("proto"))?;
+            let methods = Methods::load(&root, &tree.pool)?;
+            let coverage = Coverage::collect(&root, &methods)?;
+            let mut outputs = Outputs::default();
+            outputs.insert(coverage_page::PAGE, coverage_page::render(&methods, &coverage)?);
+            println!("{}", coverage.summary(&methods));
+            settle(&outputs, &root, check)?;
+        }
+        Task::Footprint { build } => {
+            let report = footprint::measure(&root, build)?;
+            print!("{report}");
+            if report.is_short() {
+                return Ok(ExitCode::FAILURE);
             }
         }
+        Task::Protos(arguments) => return protos::run(&arguments, &mut std::io::stdout().lock()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes `outputs`, or only checks that they are written already.
+#[expect(clippy::print_stdout, reason = "a program prints its result on stdout")]
+fn settle(outputs: &Outputs, root: &Path, check: bool) -> Result<()> {
+    let differences = if check {
+        outputs.differences(root)?
+    } else {
+        outputs.write(root)?
+    };
+    for difference in &differences {
+        println!("{difference}");
+    }
+    ensure!(
+        !check || differences.is_empty(),
+        "{} generated files are not up to date; run without --check",
+        differences.len()
+    );
+    Ok(())
 }

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+use crate::workspace::files_below;
 
 /// Generated files by path relative to the repository root, and the folders that hold nothing else.
 #[derive(Debug, Default)]
@@ -57,7 +59,9 @@ impl Outputs {
         for (path, contents) in &self.files {
             match read_if_present(&root.join(path))? {
                 None => found.insert(Difference::Missing(path.clone())),
-                Some(present) if present != contents.as_bytes() => found.insert(Difference::Changed(path.clone())),
+                Some(present) if present != contents.as_bytes() => {
+                    found.insert(Difference::Changed(path.clone()))
+                }
                 Some(_) => false,
             };
         }
@@ -79,7 +83,9 @@ impl Outputs {
         let differences = self.differences(root)?;
         for difference in &differences {
             match difference {
-                Difference::Missing(path) | Difference::Changed(path) => replace(&root.join(path), &self.files[path])?,
+                Difference::Missing(path) | Difference::Changed(path) => {
+                    replace(&root.join(path), &self.files[path])?
+                }
                 Difference::Stale(path) => remove(root, path, &self.owned_folders)?,
             }
         }
@@ -90,32 +96,9 @@ impl Outputs {
 fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
     }
-}
-
-fn files_below(root: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut pending = vec![folder.to_path_buf()];
-    while let Some(folder) = pending.pop() {
-        let entries = match std::fs::read_dir(root.join(&folder)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error).with_context(|| format!("reading {}", folder.display())),
-        };
-        for entry in entries {
-            let entry = entry.with_context(|| format!("reading {}", folder.display()))?;
-            let path = folder.join(entry.file_name());
-            let kind = entry.file_type().with_context(|| format!("reading {}", path.display()))?;
-            if kind.is_dir() {
-                pending.push(path);
-            } else {
-                found.push(path);
-            }
-        }
-    }
-    Ok(found)
 }
 
 fn replace(path: &Path, contents: &str) -> Result<()> {
@@ -123,8 +106,10 @@ fn replace(path: &Path, contents: &str) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let mut file = tempfile::NamedTempFile::new_in(folder)
         .with_context(|| format!("creating a temporary file in {}", folder.display()))?;
-    file.write_all(contents.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
-    file.persist(path).with_context(|| format!("replacing {}", path.display()))?;
+    file.write_all(contents.as_bytes())
+        .with_context(|| format!("writing {}", path.display()))?;
+    file.persist(path)
+        .with_context(|| format!("replacing {}", path.display()))?;
     Ok(())
 }
 

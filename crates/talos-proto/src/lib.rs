@@ -10,4 +10,11 @@
 #[allow(rustdoc::all, reason = "comments of generated code")]
 mod generated;
 
+pub mod methods;
+
+#[allow(
+    unused_imports,
+    unreachable_pub,
+    reason = "nothing is left of it when all features are off"
+)]
 pub use generated::*;

@@ -23,14 +23,18 @@ const SERVICES: [(&str, &str); 13] = [
 pub fn of_service(service: &str) -> Result<&'static str> {
     match SERVICES.iter().find(|(name, _)| *name == service) {
         Some((_, feature)) => Ok(feature),
-        None => bail!("service {service} has no feature: add it to xtask/src/codegen/features.rs and to the manifest of talos-proto"),
+        None => bail!(
+            "service {service} has no feature: add it to xtask/src/codegen/features.rs and to the manifest of talos-proto"
+        ),
     }
 }
 
 /// The feature that turns a whole package on, whatever else reaches its messages: resource definitions are
 /// payloads of the resource service, so no RPC names them.
 pub fn of_definitions(package: &str) -> Option<String> {
-    let group = package.strip_prefix("talos.resource.definitions.").or_else(|| package.strip_prefix("resource."));
+    let group = package
+        .strip_prefix("talos.resource.definitions.")
+        .or_else(|| package.strip_prefix("resource."));
     match (group, package) {
         (Some(group), _) => Some(format!("def-{group}")),
         (None, "cosi.resource.meta") => Some("cosi".to_owned()),

@@ -62,8 +62,17 @@ pub fn group(pool: &DescriptorPool) -> Result<Vec<Group>> {
     let mut groups: Vec<_> = groups.into_values().collect();
     let packages: Vec<_> = groups.iter().map(|group| group.package.clone()).collect();
     for group in &mut groups {
-        group.name = match packages.iter().filter(|package| **package == group.package).count() {
-            1 => group.package.rsplit('.').next().unwrap_or(&group.package).to_owned(),
+        group.name = match packages
+            .iter()
+            .filter(|package| **package == group.package)
+            .count()
+        {
+            1 => group
+                .package
+                .rsplit('.')
+                .next()
+                .unwrap_or(&group.package)
+                .to_owned(),
             _ => items.name(group, &unreached)?,
         };
     }
@@ -93,19 +102,28 @@ struct Item {
 impl Items {
     fn collect(pool: &DescriptorPool) -> Self {
         let mut items = BTreeMap::new();
-        for message in pool.all_messages().filter(|message| message.parent_message().is_none()) {
+        for message in pool
+            .all_messages()
+            .filter(|message| message.parent_message().is_none())
+        {
             let mut refers_to = BTreeSet::new();
             references(&message, &mut refers_to);
             refers_to.remove(message.full_name());
             items.insert(
                 message.full_name().to_owned(),
-                Item { package: message.package_name().to_owned(), refers_to },
+                Item {
+                    package: message.package_name().to_owned(),
+                    refers_to,
+                },
             );
         }
         for item in pool.all_enums().filter(|item| item.parent_message().is_none()) {
             items.insert(
                 item.full_name().to_owned(),
-                Item { package: item.package_name().to_owned(), refers_to: BTreeSet::new() },
+                Item {
+                    package: item.package_name().to_owned(),
+                    refers_to: BTreeSet::new(),
+                },
             );
         }
         items.retain(|name, _| !is_well_known(name));
@@ -130,7 +148,12 @@ impl Items {
                 self.mark(name, &feature, &mut found);
             }
         }
-        let unreached: BTreeSet<_> = self.0.keys().filter(|name| !found.contains_key(*name)).cloned().collect();
+        let unreached: BTreeSet<_> = self
+            .0
+            .keys()
+            .filter(|name| !found.contains_key(*name))
+            .cloned()
+            .collect();
         for name in &unreached {
             if let Some(feature) = features::of_unreached(&self.0[name].package) {
                 self.mark(name, &feature, &mut found);
@@ -144,7 +167,9 @@ impl Items {
 
     /// Adds `feature` to `item` and to everything it reaches.
     fn mark(&self, item: &str, feature: &str, found: &mut BTreeMap<String, Features>) {
-        let Some((name, item)) = self.0.get_key_value(item) else { return };
+        let Some((name, item)) = self.0.get_key_value(item) else {
+            return;
+        };
         if found.entry(name.clone()).or_default().insert(feature.to_owned()) {
             for reference in &item.refers_to {
                 self.mark(reference, feature, found);
@@ -158,7 +183,10 @@ impl Items {
         if let Some(known) = found.get(name) {
             return Ok(known.clone());
         }
-        let item = self.0.get(name).with_context(|| format!("{name} is not a top-level item"))?;
+        let item = self
+            .0
+            .get(name)
+            .with_context(|| format!("{name} is not a top-level item"))?;
         let mut common: Option<Features> = None;
         for reference in &item.refers_to {
             let theirs = self.ride_along(reference, found)?;
@@ -168,10 +196,17 @@ impl Items {
             });
         }
         let features = common.unwrap_or_else(|| {
-            let siblings = found.iter().filter(|(sibling, _)| self.0[*sibling].package == item.package);
-            siblings.flat_map(|(_, features)| features.iter().cloned()).collect()
+            let siblings = found
+                .iter()
+                .filter(|(sibling, _)| self.0[*sibling].package == item.package);
+            siblings
+                .flat_map(|(_, features)| features.iter().cloned())
+                .collect()
         });
-        ensure!(!features.is_empty(), "no feature turns {name} on: nothing uses it");
+        ensure!(
+            !features.is_empty(),
+            "no feature turns {name} on: nothing uses it"
+        );
         found.insert(name.to_owned(), features.clone());
         Ok(features)
     }
@@ -180,11 +215,20 @@ impl Items {
     /// The feature of the package itself goes without saying.
     fn name(&self, group: &Group, unreached: &BTreeSet<String>) -> Result<String> {
         let own = features::of_definitions(&group.package);
-        let mut others = group.features.iter().filter(|feature| Some(*feature) != own.as_ref());
-        if let (Some(feature), None, _) | (None, _, Some(feature)) = (others.next(), others.next(), own.as_ref()) {
+        let mut others = group
+            .features
+            .iter()
+            .filter(|feature| Some(*feature) != own.as_ref());
+        if let (Some(feature), None, _) | (None, _, Some(feature)) =
+            (others.next(), others.next(), own.as_ref())
+        {
             return Ok(feature.trim_start_matches("def-").to_owned());
         }
-        let inner: BTreeSet<_> = group.items.iter().flat_map(|item| &self.0[item].refers_to).collect();
+        let inner: BTreeSet<_> = group
+            .items
+            .iter()
+            .flat_map(|item| &self.0[item].refers_to)
+            .collect();
         let is_root = |item: &&String| !inner.contains(item) && !unreached.contains(*item);
         let Some(root) = group.items.iter().find(is_root).or_else(|| group.items.first()) else {
             bail!("a group of package {} has no item", group.package)

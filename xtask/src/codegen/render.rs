@@ -1,6 +1,6 @@
 //! Runs prost and tonic once per group and writes the module tree around the results.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -49,8 +49,12 @@ impl Module {
     }
 
     fn features(&self) -> Features {
-        let own = self.groups.iter().flat_map(|(group, _)| group.features.iter().cloned());
-        own.chain(self.children.values().flat_map(Self::features)).collect()
+        let own = self
+            .groups
+            .iter()
+            .flat_map(|(group, _)| group.features.iter().cloned());
+        own.chain(self.children.values().flat_map(Self::features))
+            .collect()
     }
 
     /// Renders what is inside this module into `tree`, and the files of it and its children, whose `folder`
@@ -65,8 +69,16 @@ impl Module {
                 self.package
             );
             // The module itself is compiled under `all` already.
-            let cfg = if group.features == all { String::new() } else { cfg(&group.features) };
-            writeln!(tree, "{cfg}mod {};\n{cfg}pub use self::{}::*;", group.name, group.name)?;
+            let cfg = if group.features == all {
+                String::new()
+            } else {
+                cfg(&group.features)
+            };
+            writeln!(
+                tree,
+                "{cfg}mod {};\n{cfg}pub use self::{}::*;",
+                group.name, group.name
+            )?;
             outputs.insert(format!("{GENERATED}{folder}/{}.rs", group.name), code.clone());
         }
         for (name, child) in &self.children {
@@ -99,8 +111,16 @@ impl Module {
         let mut separator = "///\n";
         for (group, _) in &self.groups {
             for service in &group.services {
-                let features: Vec<_> = group.features.iter().map(|feature| format!("`{feature}`")).collect();
-                writeln!(docs, "{separator}/// - RPC service `{service}`: feature {}", features.join(", "))?;
+                let features: Vec<_> = group
+                    .features
+                    .iter()
+                    .map(|feature| format!("`{feature}`"))
+                    .collect();
+                writeln!(
+                    docs,
+                    "{separator}/// - RPC service `{service}`: feature {}",
+                    features.join(", ")
+                )?;
                 separator = "";
             }
         }
@@ -109,7 +129,10 @@ impl Module {
 }
 
 fn cfg(features: &Features) -> String {
-    let list: Vec<_> = features.iter().map(|feature| format!("feature = {feature:?}")).collect();
+    let list: Vec<_> = features
+        .iter()
+        .map(|feature| format!("feature = {feature:?}"))
+        .collect();
     match list.as_slice() {
         [] => String::new(),
         [one] => format!("#[cfg({one})]\n"),
@@ -123,7 +146,8 @@ fn generate(tree: &ProtoTree, groups: &[Group], group: &Group, secrets: &[Secret
     let mut file_set = tree.file_set.clone();
     for file in &mut file_set.file {
         let package = file.package().to_owned();
-        file.service.retain(|service| group.services.contains(&format!("{package}.{}", service.name())));
+        file.service
+            .retain(|service| group.services.contains(&format!("{package}.{}", service.name())));
     }
 
     let mut config = prost_build::Config::new();
@@ -132,7 +156,10 @@ fn generate(tree: &ProtoTree, groups: &[Group], group: &Group, secrets: &[Secret
     config.enable_type_names();
     // Without a leading dot prost matches the end of the name: the message itself, not what is nested in it.
     config.skip_debug(secrets.iter().map(SecretMessage::full_name));
-    for other in groups.iter().filter(|other| (&other.package, &other.name) != (&group.package, &group.name)) {
+    for other in groups
+        .iter()
+        .filter(|other| (&other.package, &other.name) != (&group.package, &group.name))
+    {
         let module = features::module_path(&other.package).join("::");
         for item in &other.items {
             let name = item.rsplit('.').next().unwrap_or(item).to_upper_camel_case();
@@ -149,7 +176,10 @@ fn generate(tree: &ProtoTree, groups: &[Group], group: &Group, secrets: &[Secret
         .out_dir(out_dir.path())
         .compile_fds_with_config(file_set, config)?;
     let mut code = read_only_file(out_dir.path())?;
-    for secret in secrets.iter().filter(|secret| group.items.contains(secret.full_name())) {
+    for secret in secrets
+        .iter()
+        .filter(|secret| group.items.contains(secret.full_name()))
+    {
         code.push_str(&secret.debug_impl()?);
     }
     format_code(&code)

@@ -8,7 +8,7 @@ use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
 
 /// Full names of the fields. Besides keys and tokens these are documents that contain some: machine
 /// configurations, kubeconfigs, file contents, and the spec of a resource of unknown type.
-pub const FIELDS: [&str; 40] = [
+pub const FIELDS: [&str; 39] = [
     "common.Data.bytes",
     "common.PEMEncodedCertificateAndKey.key",
     "common.PEMEncodedKey.key",
@@ -19,7 +19,6 @@ pub const FIELDS: [&str; 40] = [
     "machine.GenerateClientConfiguration.key",
     "machine.GenerateClientConfiguration.talosconfig",
     "machine.ImageServiceCredentials.password",
-    "machine.MetaWriteRequest.value",
     "resource.config.MachineConfigSpec.yaml_marshalled",
     "resource.network.DeviceConfigSpecSpec.yaml_marshalled",
     "talos.resource.definitions.block.EncryptionKey.static_passphrase",
@@ -79,7 +78,10 @@ pub fn find(pool: &DescriptorPool) -> Result<Vec<SecretMessage>> {
         );
         match found.iter_mut().find(|known| known.message == message) {
             Some(known) => known.fields.push(field),
-            None => found.push(SecretMessage { message, fields: vec![field] }),
+            None => found.push(SecretMessage {
+                message,
+                fields: vec![field],
+            }),
         }
     }
     Ok(found)
@@ -101,13 +103,18 @@ impl SecretMessage {
         );
         for field in self.message.fields() {
             let name = field.name().to_snake_case();
-            let rust_name = if syn::parse_str::<syn::Ident>(&name).is_ok() { name.clone() } else { format!("r#{name}") };
+            let rust_name = if syn::parse_str::<syn::Ident>(&name).is_ok() {
+                name.clone()
+            } else {
+                format!("r#{name}")
+            };
             if self.fields.contains(&field.name()) {
                 writeln!(
                     code,
                     "fields.field({name:?}, &format_args!(\"[redacted, {{}} bytes]\", self.{rust_name}.len()));"
                 )?;
-            } else if matches!(field.kind(), Kind::Enum(_)) && !field.is_list() && !field.supports_presence() {
+            } else if matches!(field.kind(), Kind::Enum(_)) && !field.is_list() && !field.supports_presence()
+            {
                 // The accessor answers the default for a number it does not know: print such a number.
                 writeln!(
                     code,

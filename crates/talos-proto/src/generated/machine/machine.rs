@@ -269,7 +269,6 @@ impl ::prost::Name for GenerateClientConfigurationResponse {
 /// Writing an existing key replaces its value; on a full partition the call fails with
 /// `ResourceExhausted`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
 pub struct MetaWriteRequest {
     /// Tag from 0 to 255, larger ones fail with `InvalidArgument`; 12 to 14 (`0x0c` to `0x0e`) are
     /// free for users, while the others, e.g. 6 to 9 for upgrades and disk encryption or 10 for
@@ -9715,14 +9714,6 @@ impl ::core::fmt::Debug for GenerateClientConfiguration {
                 "talosconfig",
                 &format_args!("[redacted, {} bytes]", self.talosconfig.len()),
             );
-        fields.finish()
-    }
-}
-impl ::core::fmt::Debug for MetaWriteRequest {
-    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-        let mut fields = f.debug_struct("MetaWriteRequest");
-        fields.field("key", &self.key);
-        fields.field("value", &format_args!("[redacted, {} bytes]", self.value.len()));
         fields.finish()
     }
 }
