@@ -1,1 +1,40 @@
-//! Placeholder while the workspace is laid out.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "_docs", doc = "\n# Features\n")]
+#![cfg_attr(feature = "_docs", doc = document_features::document_features!())]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// Pieces of these are for some services only, and the small builds leave services out.
+#[cfg_attr(
+    not(all(feature = "machine", feature = "cosi")),
+    allow(dead_code, reason = "see above")
+)]
+mod call;
+mod client;
+#[cfg_attr(
+    not(all(feature = "machine", feature = "cosi")),
+    allow(dead_code, reason = "see above")
+)]
+mod error;
+mod node;
+mod secret;
+
+pub mod api;
+#[cfg(feature = "talosconfig")]
+pub mod config;
+#[cfg(feature = "cosi")]
+pub mod resource;
+#[cfg(feature = "machine")]
+pub mod stream;
+
+pub use client::{Client, ClientBuilder};
+pub use error::{Code, Error, ErrorKind, Origin, Result};
+pub use node::Node;
+pub use secret::SecretString;
+pub use talos_transport::{Endpoint, NodeName};
+
+/// The messages and stubs under this client, for what it does not cover.
+#[doc(inline)]
+pub use talos_proto as proto;
+/// The channel under this client: endpoints, TLS, connections.
+#[doc(inline)]
+pub use talos_transport as transport;

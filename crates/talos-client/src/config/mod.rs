@@ -1,0 +1,23 @@
+//! The talosconfig: the file with endpoints and credentials that talosctl uses.
+//!
+//! [`Talosconfig`] is the file, [`Context`] one cluster in it, [`Lookup`] the places where it is looked for.
+//! Reading is as forgiving as talosctl where that is harmless (unknown keys, folded base64, the legacy
+//! `target`), and stricter where talosctl would crash, create files or connect in another way than the file
+//! says. Secrets are wiped from memory when dropped and never printed.
+//!
+//! You need this module to pick a context by hand, to add contexts, or to write a talosconfig;
+//! [`Client::try_default`](crate::Client::try_default) does the rest.
+
+mod context;
+mod error;
+mod lookup;
+mod save;
+mod talosconfig;
+
+#[cfg(feature = "archive")]
+pub(crate) use save::write_secret_file;
+
+pub use context::{Auth, Context};
+pub use error::{Base64Problem, ConfigError, Origin};
+pub use lookup::Lookup;
+pub use talosconfig::{Rename, Talosconfig};

@@ -1,0 +1,3 @@
+//! What users of the client see, against files and against a simulated cluster.
+
+mod talosconfig;
