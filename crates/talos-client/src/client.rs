@@ -1,0 +1,165 @@
+//! The client of a cluster, and how it is made.
+
+use std::{sync::Arc, time::Duration};
+
+use talos_transport::{Channel, NodeName};
+
+use crate::{
+    call::Target,
+    error::{Error, ErrorKind, Result},
+    node::Node,
+};
+
+mod builder;
+
+pub use builder::ClientBuilder;
+
+/// A Talos cluster, reached through any of its endpoints.
+///
+/// Cloning is cheap, and all clones share one connection. Nothing is dialled before the first call, and a
+/// lost connection is replaced by the next one.
+///
+/// The methods here may be answered by any endpoint. Whatever is about one machine is a method of [`Node`],
+/// so that it cannot end up on another one by accident.
+///
+/// ```no_run
+/// use talos_client::Client;
+///
+/// # async fn example() -> talos_client::Result<()> {
+/// // TALOSCONFIG, ~/.talos/config, or the service account of a pod.
+/// let client = Client::try_default().await?;
+/// let node = client.node("10.5.0.3")?;
+/// println!("{} runs Talos {}", node.name(), node.version().await?.tag());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    channel: Channel,
+    timeout: Duration,
+    context_nodes: Vec<NodeName>,
+}
+
+impl Client {
+    /// Time a unary call may take unless told otherwise: 30 seconds.
+    ///
+    /// Talos waits up to 20 seconds for a connection to another node, so a shorter time turns the reason
+    /// of a dead node into a mere timeout.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// Starts with nothing: endpoints and credentials come from the builder.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    /// The cluster of the current context of the talosconfig that talosctl would use.
+    ///
+    /// See [`Lookup`](crate::config::Lookup) for where it is looked for. Nothing is dialled.
+    ///
+    /// # Errors
+    ///
+    /// `Config`, with a [`ConfigError`](crate::config::ConfigError) or
+    /// [`TlsError`](talos_transport::tls::TlsError) as the source.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    #[cfg(feature = "talosconfig")]
+    pub async fn try_default() -> Result<Self> {
+        use crate::config::Talosconfig;
+
+        let loaded = tokio::task::spawn_blocking(Talosconfig::load_default).await;
+        let talosconfig = loaded.map_err(|error| Error::local(ErrorKind::Config, error))??;
+        Self::builder().talosconfig(talosconfig).build()
+    }
+
+    /// The cluster of the current context of a talosconfig file.
+    ///
+    /// Nothing is dialled. Use [`ClientBuilder::talosconfig`] and [`ClientBuilder::context`] for another
+    /// context.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::try_default`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    #[cfg(feature = "talosconfig")]
+    pub async fn from_talosconfig(path: impl Into<std::path::PathBuf>) -> Result<Self> {
+        use crate::config::Talosconfig;
+
+        let path = path.into();
+        let loaded = tokio::task::spawn_blocking(|| Talosconfig::load(path)).await;
+        let talosconfig = loaded.map_err(|error| Error::local(ErrorKind::Config, error))??;
+        Self::builder().talosconfig(talosconfig).build()
+    }
+
+    pub(crate) fn new(channel: Channel, timeout: Duration, context_nodes: Vec<NodeName>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                channel,
+                timeout,
+                context_nodes,
+            }),
+        }
+    }
+
+    /// A handle for one machine, by address or by a name that the endpoints can resolve.
+    ///
+    /// Nothing is sent; whether the machine exists shows with the first call.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a name that is empty, has a port or has characters that no host name has.
+    pub fn node(&self, name: impl AsRef<str>) -> Result<Node> {
+        let name = name
+            .as_ref()
+            .parse()
+            .map_err(|error| Error::local(ErrorKind::InvalidInput, error))?;
+        Ok(self.node_named(name))
+    }
+
+    /// The nodes that the talosconfig's context lists under `nodes`, which may be none.
+    ///
+    /// talosctl sends its commands to them unless told otherwise; here they are never used silently.
+    pub fn context_nodes(&self) -> Vec<Node> {
+        self.inner
+            .context_nodes
+            .iter()
+            .cloned()
+            .map(|name| self.node_named(name))
+            .collect()
+    }
+
+    /// The channel behind every call, for stubs of your own or from [`proto`](crate::proto).
+    ///
+    /// It adds what Talos wants in every call. A request reaches a certain node if it has a
+    /// [`talos_transport::Node`] among its extensions.
+    pub fn raw(&self) -> Channel {
+        self.inner.channel.clone()
+    }
+
+    fn node_named(&self, name: NodeName) -> Node {
+        Node::new(self.target_of(Some(name.clone())), name)
+    }
+
+    /// Whichever endpoint answers.
+    #[cfg(feature = "machine")]
+    pub(crate) fn target(&self) -> Target {
+        self.target_of(None)
+    }
+
+    fn target_of(&self, node: Option<NodeName>) -> Target {
+        Target {
+            channel: self.inner.channel.clone(),
+            node,
+            timeout: self.inner.timeout,
+        }
+    }
+}
