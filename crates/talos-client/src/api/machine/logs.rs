@@ -1,0 +1,163 @@
+//! Logs of services and containers, and of the kernel.
+
+use talos_proto::{common::ContainerDriver, machine as proto, methods::machine::machine_service as methods};
+
+use crate::{Node, error::Result, stream::ByteStream};
+
+/// Namespace of Talos' own services.
+const SYSTEM: &str = "system";
+/// Namespace of Kubernetes' containers.
+const KUBERNETES: &str = "k8s.io";
+
+/// What of a log to send; made by [`Node::logs`] and [`Node::container_logs`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is asked for before `send`"]
+pub struct LogsRequest<'a> {
+    node: &'a Node,
+    message: proto::LogsRequest,
+}
+
+impl LogsRequest<'_> {
+    /// Only the last `lines` lines, before following if asked to. 0 means none, which is of use only with
+    /// [`LogsRequest::follow`]. Default: everything that is kept.
+    pub fn tail_lines(mut self, lines: u32) -> Self {
+        // Negative means everything on the wire, so a count that does not fit means the same.
+        self.message.tail_lines = lines.try_into().unwrap_or(-1);
+        self
+    }
+
+    /// Goes on with new lines as they come, until the stream is dropped or the node shuts down. Default:
+    /// false, the stream ends with the last line that is kept.
+    pub fn follow(mut self, follow: bool) -> Self {
+        self.message.follow = follow;
+        self
+    }
+
+    /// Opens the log. [`ByteStream::lines`] turns it into lines.
+    ///
+    /// Nodes answer only together with the first bytes: with [`LogsRequest::follow`] on a quiet log this
+    /// future stays pending until something is logged. Bound it with `tokio::time::timeout` if need be.
+    ///
+    /// # Errors
+    ///
+    /// `Unknown` with `log "…" was not registered` for a service that does not exist, `Unknown` with
+    /// `container "…" not found` for a container, and every [`ErrorKind`](crate::ErrorKind) of a call; later
+    /// ones arrive in the stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future or the stream cancels the call.
+    pub async fn send(self) -> Result<ByteStream> {
+        let target = self.node.target();
+        let (stream, call) = target
+            .streaming(&methods::LOGS, self.message, |request| async {
+                target.machine().logs(request).await
+            })
+            .await?;
+        Ok(ByteStream::new(stream, call))
+    }
+}
+
+/// What of the kernel's messages to send; made by [`Node::dmesg`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is asked for before `send`"]
+pub struct DmesgRequest<'a> {
+    node: &'a Node,
+    message: proto::DmesgRequest,
+}
+
+impl DmesgRequest<'_> {
+    /// Goes on with new messages as they come, until the stream is dropped or the node shuts down.
+    /// Default: false.
+    pub fn follow(mut self, follow: bool) -> Self {
+        self.message.follow = follow;
+        self
+    }
+
+    /// Leaves out what the kernel had said before the call; of use only with [`DmesgRequest::follow`].
+    /// Default: false.
+    pub fn only_new(mut self, only_new: bool) -> Self {
+        self.message.tail = only_new;
+        self
+    }
+
+    /// Opens the kernel's log. [`ByteStream::lines`] turns it into lines of the form
+    /// `kern:    info: [2026-01-02T03:04:05.678901Z]: text`.
+    ///
+    /// Nodes answer only together with the first message: with [`DmesgRequest::only_new`] this future stays
+    /// pending until the kernel says something.
+    ///
+    /// # Errors
+    ///
+    /// Every [`ErrorKind`](crate::ErrorKind) of a call; later ones arrive in the stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future or the stream cancels the call.
+    pub async fn send(self) -> Result<ByteStream> {
+        let target = self.node.target();
+        let (stream, call) = target
+            .streaming(&methods::DMESG, self.message, |request| async {
+                target.machine().dmesg(request).await
+            })
+            .await?;
+        Ok(ByteStream::new(stream, call))
+    }
+}
+
+impl Node {
+    /// The log of a Talos service, such as `kubelet`, `etcd` or `machined`.
+    ///
+    /// ```no_run
+    /// # async fn example(node: talos_client::Node) -> talos_client::Result<()> {
+    /// let mut lines = node.logs("kubelet").tail_lines(100).follow(true).send().await?.lines();
+    /// while let Some(line) = lines.next_line().await {
+    ///     println!("{}", line?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Upstream: `machine.MachineService/Logs` · talosctl logs · since Talos 1.7 or older · role os:reader ·
+    /// read-only
+    pub fn logs(&self, service: impl Into<String>) -> LogsRequest<'_> {
+        self.logs_of(SYSTEM, ContainerDriver::Containerd, service.into())
+    }
+
+    /// The log of a container of Kubernetes, in the CRI's format.
+    ///
+    /// The id is what Talos' container list shows: `namespace/pod:container:` and the first twelve
+    /// characters of the container's id.
+    ///
+    /// Upstream: `machine.MachineService/Logs` · talosctl logs -k · since Talos 1.7 or older · role os:reader ·
+    /// read-only
+    pub fn container_logs(&self, id: impl Into<String>) -> LogsRequest<'_> {
+        self.logs_of(KUBERNETES, ContainerDriver::Cri, id.into())
+    }
+
+    fn logs_of(&self, namespace: &str, driver: ContainerDriver, id: String) -> LogsRequest<'_> {
+        let message = proto::LogsRequest {
+            namespace: namespace.to_owned(),
+            id,
+            driver: driver.into(),
+            follow: false,
+            // 0, the default of protobuf, would mean no lines at all.
+            tail_lines: -1,
+        };
+        LogsRequest { node: self, message }
+    }
+
+    /// The messages of the node's kernel.
+    ///
+    /// Upstream: `machine.MachineService/Dmesg` · talosctl dmesg · since Talos 1.7 or older · role os:reader ·
+    /// read-only
+    pub fn dmesg(&self) -> DmesgRequest<'_> {
+        DmesgRequest {
+            node: self,
+            message: proto::DmesgRequest {
+                follow: false,
+                tail: false,
+            },
+        }
+    }
+}
