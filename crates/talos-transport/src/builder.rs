@@ -14,7 +14,7 @@ use crate::connect::{AnyConnector, Connect, Establish, SocketConnector};
 use crate::endpoint::Endpoint;
 use crate::layer::{NODE, NODES, PROXY_FROM};
 use crate::pool::{Pool, shuffle};
-use crate::tls::TlsConfig;
+use crate::tls::TlsHandle;
 
 /// How long one attempt to connect to one endpoint may take by default, TLS and the first HTTP/2 frame included.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[must_use = "a builder does nothing until it is built"]
 pub struct ChannelBuilder {
     endpoints: Vec<Endpoint>,
-    tls: Option<TlsConfig>,
+    tls: Option<TlsHandle>,
     connect_timeout: Duration,
     metadata: HeaderMap,
     basic_auth: bool,
@@ -98,8 +98,11 @@ impl ChannelBuilder {
     }
 
     /// TLS settings for all network endpoints, which cannot do without. Unix sockets never use them.
-    pub fn tls(mut self, tls: TlsConfig) -> Self {
-        self.tls = Some(tls);
+    ///
+    /// A [`TlsConfig`](crate::TlsConfig), or a [`TlsHandle`] to share replaceable settings with other channels. Either can
+    /// be replaced later through [`Channel::tls`].
+    pub fn tls(mut self, tls: impl Into<TlsHandle>) -> Self {
+        self.tls = Some(tls.into());
         self
     }
 
@@ -206,12 +209,13 @@ impl ChannelBuilder {
         shuffle(&mut self.endpoints, self.shuffle_seed);
         let dial = Establish {
             connector: self.connector,
-            tls: self.tls,
+            tls: self.tls.clone(),
             timeout: self.connect_timeout,
             port_in_authority: configured.len() == 1,
         };
         Ok(Channel::assemble(
             Pool::new(dial, self.endpoints),
+            self.tls,
             self.metadata,
             configured,
         ))

@@ -22,6 +22,7 @@ use crate::layer::{
     TraceService,
 };
 use crate::pool::Pool;
+use crate::tls::TlsHandle;
 
 /// A gRPC channel to one Talos endpoint or to several equivalent ones.
 ///
@@ -37,6 +38,7 @@ use crate::pool::Pool;
 #[derive(Clone)]
 pub struct Channel {
     stack: Stack,
+    tls: Option<TlsHandle>,
     endpoints: Arc<[Endpoint]>,
 }
 
@@ -58,6 +60,12 @@ impl Channel {
         &self.endpoints
     }
 
+    /// The TLS settings, to read the client certificate's validity and to replace them while connected. `None` if the
+    /// channel was built without, for unix sockets only.
+    pub fn tls(&self) -> Option<&TlsHandle> {
+        self.tls.as_ref()
+    }
+
     /// Makes the connection now, unless there is one, and tells which endpoint it leads to.
     ///
     /// Calls do this by themselves; this is for finding out early whether the cluster can be reached.
@@ -73,13 +81,24 @@ impl Channel {
         Ok(self.dispatch().pool().connection().await?.peer().endpoint.clone())
     }
 
-    pub(crate) fn assemble(pool: Pool<Establish>, metadata: HeaderMap, endpoints: Vec<Endpoint>) -> Self {
+    pub(crate) fn assemble(
+        pool: Pool<Establish>,
+        tls: Option<TlsHandle>,
+        metadata: HeaderMap,
+        endpoints: Vec<Endpoint>,
+    ) -> Self {
+        let pool = Arc::new(pool);
+        if let Some(tls) = &tls {
+            tls.check_expiry();
+            tls.outdates(Arc::downgrade(&pool) as _);
+        }
         let service = Dispatch::new(pool);
         let service = MetadataLayer::new(metadata).layer(service);
         let service = DeadlineLayer::new().layer(service);
         let stack = TraceLayer::new().layer(service);
         Self {
             stack,
+            tls,
             endpoints: endpoints.into(),
         }
     }
@@ -99,6 +118,9 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if let Some(tls) = &self.tls {
+            tls.check_expiry();
+        }
         ResponseFuture(self.stack.call(request))
     }
 }

@@ -33,8 +33,8 @@ pub(crate) struct DispatchFuture(
 );
 
 impl Dispatch {
-    pub(crate) fn new(pool: Pool<Establish>) -> Self {
-        Self { pool: Arc::new(pool) }
+    pub(crate) fn new(pool: Arc<Pool<Establish>>) -> Self {
+        Self { pool }
     }
 
     pub(crate) fn pool(&self) -> &Pool<Establish> {

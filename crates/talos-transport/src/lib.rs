@@ -33,7 +33,7 @@ pub use self::connect::{Alert, ConnectError, ConnectFailure, ConnectReason, Hand
 pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::error::{CloseReason, Delivery, Error, ResetCode};
 pub use self::node::{Node, NodeName, NodeNameError};
-pub use self::tls::{Fingerprint, Identity, ServerVerification, TlsConfig};
+pub use self::tls::{Fingerprint, Identity, ServerVerification, TlsConfig, TlsHandle};
 
 /// Largest message Talos sends or accepts: 32 MiB.
 ///

@@ -10,13 +10,13 @@ use super::{Alert, AnyConnector, BoxedIo, ConnectReason, ConnectStage, Handshake
 use crate::Endpoint;
 use crate::connection::Connection;
 use crate::pool::Dial;
-use crate::tls::TlsConfig;
+use crate::tls::{Credentials, TlsConfig, TlsHandle};
 
 /// Makes connections to endpoints; what the pool dials with.
 #[derive(Debug)]
 pub(crate) struct Establish {
     pub(crate) connector: AnyConnector,
-    pub(crate) tls: Option<TlsConfig>,
+    pub(crate) tls: Option<TlsHandle>,
     /// Limit for one attempt, everything included.
     pub(crate) timeout: Duration,
     /// Whether `:authority` has the port in it.
@@ -31,8 +31,9 @@ impl Establish {
     ) -> Result<Connection, ConnectReason> {
         let io = self.connector.connect(endpoint).await?;
         let tls = self.tls.as_ref().filter(|_| !endpoint.is_unix());
-        let io: BoxedIo = match tls {
-            Some(tls) => {
+        let credentials = tls.map(TlsHandle::credentials);
+        let io: BoxedIo = match &credentials {
+            Some(Credentials { tls, .. }) => {
                 *stage = ConnectStage::Tls;
                 Box::new(handshake(tls, endpoint, io).await?)
             }
@@ -44,14 +45,29 @@ impl Establish {
         } else {
             endpoint.authority_host()
         };
-        Connection::open(io, endpoint, &authority, tls.is_some()).await
+        let generation = credentials.map(|credentials| credentials.generation);
+        Connection::open(io, endpoint, &authority, generation).await
     }
 }
 
 impl Dial for Establish {
     type Connection = Connection;
 
+    fn generation(&self) -> u64 {
+        self.tls.as_ref().map_or(0, TlsHandle::generation)
+    }
+
+    fn is_outdated(&self, connection: &Connection) -> bool {
+        connection
+            .peer()
+            .generation
+            .is_some_and(|generation| generation < self.generation())
+    }
+
     async fn dial(&self, endpoint: &Endpoint) -> Result<Connection, ConnectReason> {
+        if let Some(tls) = &self.tls {
+            tls.check_expiry();
+        }
         let mut stage = ConnectStage::Dial;
         let result = timeout(self.timeout, self.attempt(endpoint, &mut stage)).await;
         let result = result.unwrap_or(Err(ConnectReason::TimedOut {

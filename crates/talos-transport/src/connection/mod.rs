@@ -32,6 +32,8 @@ pub(crate) struct Connection {
 pub(crate) struct Peer {
     pub(crate) endpoint: Endpoint,
     pub(crate) observer: Observer,
+    /// The generation of the TLS settings it was made with; `None` without TLS.
+    pub(crate) generation: Option<u64>,
     scheme: Scheme,
     authority: Authority,
 }
@@ -47,18 +49,25 @@ impl Connection {
     ///
     /// The server's first frame comes after it has checked our certificate, so a refusal of TLS 1.3, which has no
     /// place in the handshake itself, still ends up as a failure to connect and not as a failure of the first call.
+    ///
+    /// `generation` is that of the TLS settings the stream was made with; `None` if it is not encrypted.
     pub(crate) async fn open(
         io: BoxedIo,
         endpoint: &Endpoint,
         authority: &str,
-        secure: bool,
+        generation: Option<u64>,
     ) -> Result<Self, ConnectReason> {
         let authority = Authority::try_from(authority).expect("endpoints have valid authorities");
-        let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
+        let scheme = if generation.is_some() {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        };
         let observer = Observer::default();
         let peer = Peer {
             endpoint: endpoint.clone(),
             observer: observer.clone(),
+            generation,
             scheme,
             authority,
         };

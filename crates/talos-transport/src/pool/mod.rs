@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 
 pub(crate) use self::order::shuffle;
 use crate::connect::{ConnectError, ConnectFailure, ConnectReason};
+use crate::tls::Outdate;
 use crate::{Endpoint, race};
 
 /// Makes one connection.
@@ -23,6 +24,12 @@ pub(crate) trait Dial: Send + Sync + 'static {
         &self,
         endpoint: &Endpoint,
     ) -> impl Future<Output = Result<Self::Connection, ConnectReason>> + Send;
+
+    /// Grows when what connections are made with is replaced, so that an attempt begun before is of no use any more.
+    fn generation(&self) -> u64;
+
+    /// Whether the connection was made with what has been replaced since, so that it takes no new calls.
+    fn is_outdated(&self, connection: &Self::Connection) -> bool;
 }
 
 /// A connection as the pool sees it: cheap to clone, and closed at some time.
@@ -50,6 +57,7 @@ enum Phase<C> {
 
 /// A race for a connection that is under way, or whose result nobody has picked up yet.
 struct Attempt<C> {
+    generation: u64,
     outcome: Pending<C>,
     task: AbortHandle,
 }
@@ -87,8 +95,8 @@ impl<D: Dial> Pool<D> {
                 Ok(connection) => return Ok(connection),
                 Err(outcome) => outcome,
             };
-            // The attempt ends without an outcome only if the runtime it runs on is shut down; then a call on another
-            // runtime starts anew.
+            // The attempt ends without an outcome if it became outdated, or if the runtime it runs on is shut down; then
+            // another one is started with the new credentials, or by a call on another runtime.
             if let Ok(outcome) = outcome.wait_for(Option::is_some).await {
                 match outcome.as_ref() {
                     Some(Outcome::Connected { connection, .. }) => return Ok(connection.clone()),
@@ -101,7 +109,7 @@ impl<D: Dial> Pool<D> {
 
     fn ready_or_outcome(&self) -> Result<D::Connection, Pending<D::Connection>> {
         let mut state = self.lock();
-        state.settle();
+        state.settle(&*self.dial);
         match &state.phase {
             Phase::Ready(connection) => Ok(connection.clone()),
             Phase::Connecting(attempt) => Err(attempt.outcome.clone()),
@@ -115,6 +123,7 @@ impl<D: Dial> Pool<D> {
     }
 
     fn start(&self, endpoints: Vec<Endpoint>) -> Attempt<D::Connection> {
+        let generation = self.dial.generation();
         let (sender, outcome) = watch::channel(None);
         let dial = Arc::clone(&self.dial);
         let task = tokio::spawn(async move {
@@ -138,6 +147,7 @@ impl<D: Dial> Pool<D> {
             sender.send_replace(Some(outcome));
         });
         Attempt {
+            generation,
             outcome,
             task: task.abort_handle(),
         }
@@ -150,8 +160,12 @@ impl<D: Dial> Pool<D> {
 }
 
 impl<C: Pooled> State<C> {
-    /// Takes note of what happened since the last look: an attempt that ended, a connection that broke.
-    fn settle(&mut self) {
+    /// Takes note of what happened since the last look: an attempt that ended, a connection that broke, either of them
+    /// outdated by new credentials. Calls on an outdated connection keep it open until they are over.
+    fn settle<D: Dial<Connection = C>>(&mut self, dial: &D) {
+        if matches!(&self.phase, Phase::Connecting(attempt) if attempt.generation < dial.generation()) {
+            self.phase = Phase::Idle;
+        }
         if let Phase::Connecting(attempt) = &self.phase {
             let outcome = attempt.outcome.borrow().clone();
             match outcome {
@@ -164,7 +178,8 @@ impl<C: Pooled> State<C> {
                 None => {}
             }
         }
-        if matches!(&self.phase, Phase::Ready(connection) if connection.is_closed()) {
+        if matches!(&self.phase, Phase::Ready(connection) if connection.is_closed() || dial.is_outdated(connection))
+        {
             self.phase = Phase::Idle;
         }
     }
@@ -173,6 +188,12 @@ impl<C: Pooled> State<C> {
         if let Some(at) = self.endpoints.iter().position(|endpoint| endpoint == winner) {
             self.endpoints[..=at].rotate_right(1);
         }
+    }
+}
+
+impl<D: Dial> Outdate for Pool<D> {
+    fn outdate(&self) {
+        self.lock().settle(&*self.dial);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
@@ -9,6 +10,7 @@ use rustls::{Error as RustlsError, InconsistentKeys};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroize as _;
 
+use super::expiry::ExpiryNotice;
 use super::{CertificateFacts, TlsError, pem, provider};
 
 /// A client certificate with its private key.
@@ -22,6 +24,7 @@ struct Inner {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     facts: CertificateFacts,
+    expiry: ExpiryNotice,
 }
 
 impl Identity {
@@ -45,6 +48,7 @@ impl Identity {
         let identity = Self(Arc::new(Inner {
             key: pem::private_key(key.as_ref())?,
             facts,
+            expiry: ExpiryNotice::default(),
             chain,
         }));
         if let Ok(provider) = provider::resolve(None) {
@@ -56,6 +60,11 @@ impl Identity {
     /// Validity and subject of the certificate; its organizations are the Talos roles it grants.
     pub fn certificate(&self) -> &CertificateFacts {
         &self.0.facts
+    }
+
+    /// Traces a warning if the certificate is about to expire, once for all clones.
+    pub(crate) fn check_expiry(&self, now: SystemTime) {
+        self.0.expiry.check(&self.0.facts, now);
     }
 
     /// Loads the key and checks that it belongs to the certificate.

@@ -1,5 +1,5 @@
 //! TLS: who we are ([`Identity`]), how a server is verified ([`ServerVerification`]), and the two together
-//! ([`TlsConfig`]).
+//! ([`TlsConfig`]), replaceable while connected ([`TlsHandle`]).
 //!
 //! ```
 //! use talos_transport::tls::{ServerVerification, TlsConfig, TlsError};
@@ -18,10 +18,12 @@
 
 mod der;
 mod error;
+mod expiry;
 mod fingerprint;
 mod identity;
 mod pem;
 mod provider;
+mod rotate;
 pub(crate) mod time;
 mod verification;
 pub(crate) mod verify;
@@ -36,8 +38,11 @@ use rustls_pki_types::ServerName;
 
 pub use self::der::CertificateFacts;
 pub use self::error::TlsError;
+pub use self::expiry::Validity;
 pub use self::fingerprint::{Fingerprint, FingerprintError};
 pub use self::identity::Identity;
+pub(crate) use self::rotate::{Credentials, Outdate};
+pub use self::rotate::{TlsHandle, WeakTlsHandle};
 pub use self::verification::{DangerousVerification, ServerVerification};
 /// The TLS library, for [`TlsConfigBuilder::crypto_provider`].
 pub use rustls;
@@ -72,6 +77,11 @@ impl TlsConfig {
             server_name: None,
             provider: None,
         }
+    }
+
+    /// The client certificate that is shown to servers, if there is one.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
