@@ -26,10 +26,14 @@ pub(crate) trait Dial: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Connection, ConnectReason>> + Send;
 
     /// Grows when what connections are made with is replaced, so that an attempt begun before is of no use any more.
-    fn generation(&self) -> u64;
+    fn generation(&self) -> u64 {
+        0
+    }
 
     /// Whether the connection was made with what has been replaced since, so that it takes no new calls.
-    fn is_outdated(&self, connection: &Self::Connection) -> bool;
+    fn is_outdated(&self, _connection: &Self::Connection) -> bool {
+        false
+    }
 }
 
 /// A connection as the pool sees it: cheap to clone, and closed at some time.
