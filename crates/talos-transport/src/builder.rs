@@ -10,10 +10,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::channel::Channel;
+#[cfg(feature = "proxy")]
+use crate::connect::proxy::{ProxyPolicy, Tunnels};
 use crate::connect::{AnyConnector, Connect, Establish, SocketConnector};
 use crate::endpoint::Endpoint;
-use crate::layer::{NODE, NODES, PROXY_FROM};
+use crate::layer::{AnySigner, NODE, NODES, PROXY_FROM, RequestSigner};
 use crate::pool::{Pool, shuffle};
+#[cfg(feature = "proxy")]
+use crate::tls::TlsError;
 use crate::tls::TlsHandle;
 
 /// How long one attempt to connect to one endpoint may take by default, TLS and the first HTTP/2 frame included.
@@ -32,6 +36,8 @@ pub struct ChannelBuilder {
     shuffle_seed: Option<u64>,
     connector: AnyConnector,
     /// The first mistake in what was set; reported by [`build`](Self::build).
+    #[cfg(feature = "proxy")]
+    proxy: ProxyPolicy,
     error: Option<BuildError>,
 }
 
@@ -67,6 +73,16 @@ pub enum BuildError {
         name: String,
     },
     /// A value contains something other than visible ASCII characters and spaces. The value is not shown.
+    /// TLS with an `https` proxy cannot be set up, for instance because there are no system roots.
+    #[cfg(feature = "proxy")]
+    #[error("TLS with the proxy {proxy} cannot be set up")]
+    ProxyTls {
+        /// The proxy, as `scheme://host:port`.
+        proxy: String,
+        /// What is wrong.
+        #[source]
+        source: TlsError,
+    },
     #[error("the value of {name:?} is not ASCII text")]
     MetadataValue {
         /// Name of the metadata.
@@ -95,6 +111,8 @@ impl ChannelBuilder {
             connector: AnyConnector::new(SocketConnector::new()),
             error: None,
         }
+            #[cfg(feature = "proxy")]
+            proxy: ProxyPolicy::direct(),
     }
 
     /// TLS settings for all network endpoints, which cannot do without. Unix sockets never use them.
@@ -176,6 +194,14 @@ impl ChannelBuilder {
         if self.endpoints.is_empty() {
             return Err(BuildError::NoEndpoint);
         }
+    /// Reaches endpoints through a proxy, where the policy says so; a [`Proxy`](crate::proxy::Proxy) alone is used for
+    /// all of them. Default: no proxy. The environment is not consulted.
+    #[cfg(feature = "proxy")]
+    pub fn proxy(mut self, policy: impl Into<ProxyPolicy>) -> Self {
+        self.proxy = policy.into();
+        self
+    }
+
         if self.tls.is_none()
             && let Some(endpoint) = self.endpoints.iter().find(|endpoint| !endpoint.is_unix())
         {
@@ -218,6 +244,8 @@ impl ChannelBuilder {
             self.tls,
             self.metadata,
             configured,
+            #[cfg(feature = "proxy")]
+            tunnels: Tunnels::new(self.proxy, agent, self.tls.as_ref())?,
         ))
     }
 

@@ -4,7 +4,7 @@
 #![cfg_attr(feature = "_docs", doc = document_features::document_features!())]
 #![cfg_attr(
     not(feature = "_docs"),
-    doc = "`ring` (default), `aws-lc-rs`, `native-roots`."
+    doc = "`ring` (default), `aws-lc-rs`, `native-roots`, `proxy`."
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -29,6 +29,8 @@ pub use self::body::ResponseBody;
 pub use self::builder::{BuildError, ChannelBuilder, DEFAULT_CONNECT_TIMEOUT};
 pub use self::call::{AnsweredBy, CallTimeout, FirstResponseTimeout};
 pub use self::channel::{Channel, ResponseFuture};
+#[cfg(feature = "proxy")]
+pub use self::connect::proxy;
 pub use self::connect::{Alert, ConnectError, ConnectFailure, ConnectReason, HandshakeError};
 pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::error::{CloseReason, Delivery, Error, ResetCode};

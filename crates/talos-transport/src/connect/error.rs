@@ -55,6 +55,10 @@ pub enum ConnectReason {
     /// The server closed the connection before it said anything.
     #[error("the server closed the connection at once")]
     ClosedEarly,
+    /// The proxy did not lead to the endpoint.
+    #[cfg(feature = "proxy")]
+    #[error(transparent)]
+    Proxy(#[from] super::proxy::ProxyError),
 }
 
 /// How far a connection attempt had come when its time was over.
@@ -81,9 +85,7 @@ impl ConnectError {
 
     /// Whether every endpoint failed by taking too long.
     pub fn is_timeout(&self) -> bool {
-        self.0
-            .iter()
-            .all(|failure| matches!(failure.reason, ConnectReason::TimedOut { .. }))
+        self.0.iter().all(|failure| failure.reason.is_timeout())
     }
 }
 
@@ -138,6 +140,16 @@ impl ConnectFailure {
 }
 
 impl ConnectReason {
+    /// Whether the connect timeout was over, be it the endpoint or a proxy that did not answer.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } => true,
+            #[cfg(feature = "proxy")]
+            Self::Proxy(error) => matches!(error.failure(), super::proxy::ProxyFailure::TimedOut { .. }),
+            _ => false,
+        }
+    }
+
     /// The reason behind an I/O error of a dial or a TLS stream.
     pub(crate) fn from_io(error: io::Error) -> Self {
         if let Some(error) = HandshakeError::find(&error) {

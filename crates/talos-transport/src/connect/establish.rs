@@ -6,6 +6,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+#[cfg(feature = "proxy")]
+use super::proxy::{Proxy, ProxyError, ProxyStage, Tunnels};
 use super::{Alert, AnyConnector, BoxedIo, ConnectReason, ConnectStage, HandshakeError};
 use crate::Endpoint;
 use crate::connection::Connection;
@@ -16,6 +18,8 @@ use crate::tls::{Credentials, TlsConfig, TlsHandle};
 #[derive(Debug)]
 pub(crate) struct Establish {
     pub(crate) connector: AnyConnector,
+    #[cfg(feature = "proxy")]
+    pub(crate) tunnels: Tunnels,
     pub(crate) tls: Option<TlsHandle>,
     /// Limit for one attempt, everything included.
     pub(crate) timeout: Duration,
@@ -23,23 +27,26 @@ pub(crate) struct Establish {
     pub(crate) port_in_authority: bool,
 }
 
+/// Who has the next word in an attempt that is under way.
+enum Stage {
+    Endpoint(ConnectStage),
+    #[cfg(feature = "proxy")]
+    Proxy(Proxy, ProxyStage),
+}
+
 impl Establish {
-    async fn attempt(
-        &self,
-        endpoint: &Endpoint,
-        stage: &mut ConnectStage,
-    ) -> Result<Connection, ConnectReason> {
-        let io = self.connector.connect(endpoint).await?;
+    async fn attempt(&self, endpoint: &Endpoint, stage: &mut Stage) -> Result<Connection, ConnectReason> {
+        let io = self.byte_stream(endpoint, stage).await?;
         let tls = self.tls.as_ref().filter(|_| !endpoint.is_unix());
         let credentials = tls.map(TlsHandle::credentials);
         let io: BoxedIo = match &credentials {
             Some(Credentials { tls, .. }) => {
-                *stage = ConnectStage::Tls;
+                *stage = Stage::Endpoint(ConnectStage::Tls);
                 Box::new(handshake(tls, endpoint, io).await?)
             }
             None => io,
         };
-        *stage = ConnectStage::Http2;
+        *stage = Stage::Endpoint(ConnectStage::Http2);
         let authority = if self.port_in_authority {
             endpoint.authority()
         } else {
@@ -47,6 +54,33 @@ impl Establish {
         };
         let generation = credentials.map(|credentials| credentials.generation);
         Connection::open(io, endpoint, &authority, generation).await
+    }
+
+    #[cfg(feature = "proxy")]
+    async fn byte_stream(&self, endpoint: &Endpoint, stage: &mut Stage) -> Result<BoxedIo, ConnectReason> {
+        let Some(proxy) = self.tunnels.proxy_for(endpoint) else {
+            return self.connector.connect(endpoint).await;
+        };
+        tracing::debug!(server.address = %endpoint, %proxy, "connecting through a proxy");
+        let reached = |reached| *stage = Stage::Proxy(proxy.clone(), reached);
+        Ok(self
+            .tunnels
+            .open(proxy, endpoint, &self.connector, reached)
+            .await?)
+    }
+
+    #[cfg(not(feature = "proxy"))]
+    async fn byte_stream(&self, endpoint: &Endpoint, _: &mut Stage) -> Result<BoxedIo, ConnectReason> {
+        self.connector.connect(endpoint).await
+    }
+
+    fn timed_out(&self, stage: &Stage) -> ConnectReason {
+        let after = self.timeout;
+        match stage {
+            Stage::Endpoint(stage) => ConnectReason::TimedOut { after, stage: *stage },
+            #[cfg(feature = "proxy")]
+            Stage::Proxy(proxy, stage) => ProxyError::timed_out(proxy, after, *stage).into(),
+        }
     }
 }
 
@@ -68,12 +102,9 @@ impl Dial for Establish {
         if let Some(tls) = &self.tls {
             tls.check_expiry();
         }
-        let mut stage = ConnectStage::Dial;
+        let mut stage = Stage::Endpoint(ConnectStage::Dial);
         let result = timeout(self.timeout, self.attempt(endpoint, &mut stage)).await;
-        let result = result.unwrap_or(Err(ConnectReason::TimedOut {
-            after: self.timeout,
-            stage,
-        }));
+        let result = result.unwrap_or_else(|_elapsed| Err(self.timed_out(&stage)));
         match &result {
             Ok(_) => tracing::debug!(server.address = %endpoint, "connected"),
             Err(reason) => {

@@ -6,6 +6,8 @@
 mod error;
 mod establish;
 mod handshake_error;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 mod socket;
 
 use std::fmt;

@@ -22,7 +22,7 @@ mod expiry;
 mod fingerprint;
 mod identity;
 mod pem;
-mod provider;
+pub(crate) mod provider;
 mod rotate;
 pub(crate) mod time;
 mod verification;
