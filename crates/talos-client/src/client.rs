@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use talos_transport::{Channel, NodeName};
+use talos_transport::{Channel, NodeName, tls::CertificateFacts};
 
 use crate::{
     call::Target,
@@ -11,8 +11,12 @@ use crate::{
 };
 
 mod builder;
+mod pem;
+#[cfg(feature = "talosconfig")]
+mod reload;
 
 pub use builder::ClientBuilder;
+pub(crate) use pem::Pem;
 
 /// A Talos cluster, reached through any of its endpoints.
 ///
@@ -43,6 +47,9 @@ struct Inner {
     channel: Channel,
     timeout: Duration,
     context_nodes: Vec<NodeName>,
+    /// Reads the talosconfig again, or says why it cannot.
+    #[cfg(feature = "talosconfig")]
+    reloader: std::result::Result<Arc<crate::config::Reloader>, crate::config::ReloadError>,
 }
 
 impl Client {
@@ -100,13 +107,9 @@ impl Client {
         Self::builder().talosconfig(talosconfig).build()
     }
 
-    pub(crate) fn new(channel: Channel, timeout: Duration, context_nodes: Vec<NodeName>) -> Self {
+    fn new(inner: Inner) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                channel,
-                timeout,
-                context_nodes,
-            }),
+            inner: Arc::new(inner),
         }
     }
 
@@ -135,6 +138,15 @@ impl Client {
             .cloned()
             .map(|name| self.node_named(name))
             .collect()
+    }
+
+    /// Validity and subject of the client certificate that is in use now; its organizations are the roles it
+    /// grants, such as `os:reader`. `None` where none is shown.
+    ///
+    /// A warning is traced once when a certificate has little of its life left, see
+    /// [`CertificateFacts::expires_soon_from`], and an error when it has expired.
+    pub fn certificate(&self) -> Option<CertificateFacts> {
+        self.inner.channel.tls()?.certificate()
     }
 
     /// The channel behind every call, for stubs of your own or from [`proto`](crate::proto).

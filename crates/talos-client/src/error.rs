@@ -142,16 +142,6 @@ impl Error {
         self
     }
 
-    /// The source, if it is of this type; the error itself otherwise.
-    #[cfg(feature = "talosconfig")]
-    pub(crate) fn into_source<E: StdError + 'static>(mut self) -> std::result::Result<E, Self> {
-        match self.0.source.take().map(|source| source.downcast()) {
-            Some(Ok(source)) => Ok(*source),
-            Some(Err(source)) => Err(self.with_source(source)),
-            None => Err(self),
-        }
-    }
-
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -4,12 +4,15 @@ use std::{fmt, time::Duration};
 
 use talos_transport::{
     Channel, Endpoint,
-    tls::{Identity, ServerVerification, TlsConfig},
+    tls::{TlsError, TlsHandle},
 };
 use zeroize::Zeroizing;
 
-use super::Client;
+use super::{Client, Inner, Pem};
 use crate::error::{Error, ErrorKind, Result};
+
+#[cfg(feature = "talosconfig")]
+mod from_talosconfig;
 
 /// Collects where a cluster is and who we are there.
 ///
@@ -31,9 +34,8 @@ use crate::error::{Error, ErrorKind, Result};
 #[must_use = "nothing is made before `build`"]
 pub struct ClientBuilder {
     endpoints: Vec<String>,
-    ca: Option<Vec<u8>>,
-    identity: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
-    tls: Option<TlsConfig>,
+    pem: Pem,
+    tls: Option<TlsHandle>,
     cluster: Option<String>,
     timeout: Duration,
     connect_timeout: Option<Duration>,
@@ -41,23 +43,26 @@ pub struct ClientBuilder {
     talosconfig: Option<crate::config::Talosconfig>,
     #[cfg(feature = "talosconfig")]
     context: Option<String>,
+    #[cfg(feature = "talosconfig")]
+    watch: Option<Duration>,
 }
 
 /// What the builder and the talosconfig come to.
 struct Settings {
     endpoints: Vec<Endpoint>,
-    tls: TlsConfig,
+    tls: TlsHandle,
     cluster: Option<String>,
     basic_auth: Option<(String, Zeroizing<String>)>,
     context_nodes: Vec<talos_transport::NodeName>,
+    #[cfg(feature = "talosconfig")]
+    source: Result<crate::config::Source, crate::config::ReloadError>,
 }
 
 impl ClientBuilder {
     pub(super) fn new() -> Self {
         Self {
             endpoints: Vec::new(),
-            ca: None,
-            identity: None,
+            pem: Pem::default(),
             tls: None,
             cluster: None,
             timeout: Client::DEFAULT_TIMEOUT,
@@ -66,6 +71,8 @@ impl ClientBuilder {
             talosconfig: None,
             #[cfg(feature = "talosconfig")]
             context: None,
+            #[cfg(feature = "talosconfig")]
+            watch: None,
         }
     }
 
@@ -83,6 +90,29 @@ impl ClientBuilder {
         self
     }
 
+    /// Reads the talosconfig's file again at this interval, such as
+    /// [`ClientBuilder::DEFAULT_WATCH_INTERVAL`], and uses the credentials of the context from then on if they
+    /// are others. Default: the file is read once.
+    ///
+    /// For the secret that Talos mounts into pods and renews there, and for files that a program of yours
+    /// renews. The contents are compared, so symbolic links may be swapped and nothing happens if only the
+    /// file's time changes. The client stays with the context it began with, even if the file makes another
+    /// one current. Calls under way go on; those that begin later use a new connection with the new
+    /// credentials, and fail if the servers do not accept those. A file that is missing, half written or broken
+    /// changes nothing and is reported by [`Client::reloads`] and through `tracing`, and so is a context that
+    /// has lost its CA or its client certificate. [`Client::reload`] does the same at once.
+    ///
+    /// Only certificates and the key are taken over: `endpoints`, `nodes`, `cluster`, `auth` and `proxy-url` stay
+    /// as they were, and a change to them is reported as in need of a new client.
+    ///
+    /// Watching ends when the client and everything made from it is gone. It needs a Tokio runtime when the
+    /// client is built, and a talosconfig that came from a file.
+    #[cfg(feature = "talosconfig")]
+    pub fn watch_talosconfig(mut self, interval: Duration) -> Self {
+        self.watch = Some(interval);
+        self
+    }
+
     /// Dials these endpoints, which must all lead to the same cluster. An empty list changes nothing.
     ///
     /// The forms that are understood are those of [`Endpoint`]; the default port is 50000.
@@ -94,7 +124,7 @@ impl ClientBuilder {
     /// Trusts the authorities in this PEM text, which may hold several certificates. Default: those of the
     /// talosconfig's context; without any, the system's.
     pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.ca = Some(pem.into());
+        self.pem.ca = Some(pem.into());
         self
     }
 
@@ -105,14 +135,16 @@ impl ClientBuilder {
         certificate: impl Into<Vec<u8>>,
         key: impl Into<Vec<u8>>,
     ) -> Self {
-        self.identity = Some((certificate.into(), Zeroizing::new(key.into())));
+        self.pem.identity = Some((certificate.into(), Zeroizing::new(key.into())));
         self
     }
 
     /// Uses this TLS configuration, and nothing of what the talosconfig or the other methods say about
     /// certificates: fingerprints, another cryptography provider, or no verification.
-    pub fn tls(mut self, tls: TlsConfig) -> Self {
-        self.tls = Some(tls);
+    ///
+    /// A [`TlsConfig`](talos_transport::TlsConfig), or a [`TlsHandle`] through which it can be replaced later.
+    pub fn tls(mut self, tls: impl Into<TlsHandle>) -> Self {
+        self.tls = Some(tls.into());
         self
     }
 
@@ -142,8 +174,9 @@ impl ClientBuilder {
     ///
     /// `Config`. The source is a [`ConfigError`](crate::config::ConfigError) where the talosconfig is at
     /// fault, a [`TlsError`](talos_transport::tls::TlsError), an
-    /// [`EndpointError`](talos_transport::EndpointError), or a
-    /// [`BuildError`](talos_transport::BuildError).
+    /// [`EndpointError`](talos_transport::EndpointError), a
+    /// [`BuildError`](talos_transport::BuildError), or a [`ReloadError`](crate::config::ReloadError) if the
+    /// talosconfig cannot be watched.
     pub fn build(mut self) -> Result<Client> {
         let (timeout, connect_timeout) = (self.timeout, self.connect_timeout);
         let settings = self.settings()?;
@@ -161,14 +194,20 @@ impl ClientBuilder {
             channel = channel.connect_timeout(timeout);
         }
         let channel = channel.build().map_err(config_error)?;
-        Ok(Client::new(channel, timeout, settings.context_nodes))
+        Ok(Client::new(Inner {
+            #[cfg(feature = "talosconfig")]
+            reloader: Client::reloader(&channel, settings.source, self.watch)?,
+            channel,
+            timeout,
+            context_nodes: settings.context_nodes,
+        }))
     }
 
     #[cfg(not(feature = "talosconfig"))]
     fn settings(&mut self) -> Result<Settings> {
         Ok(Settings {
             endpoints: self.own_endpoints()?,
-            tls: self.tls_config(None, None)?,
+            tls: self.tls_handle(Pem::default()).map_err(config_error)?,
             cluster: self.cluster.take(),
             basic_auth: None,
             context_nodes: Vec::new(),
@@ -182,126 +221,12 @@ impl ClientBuilder {
             .collect()
     }
 
-    /// The TLS configuration, from the builder's parts and where it has none from the given ones.
-    fn tls_config(
-        &mut self,
-        ca: Option<Vec<u8>>,
-        identity: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
-    ) -> Result<TlsConfig> {
-        if let Some(tls) = self.tls.take() {
-            return Ok(tls);
+    /// The TLS settings, from the builder's parts and where it has none from the given ones.
+    fn tls_handle(&mut self, pem: Pem) -> Result<TlsHandle, TlsError> {
+        match self.tls.take() {
+            Some(tls) => Ok(tls),
+            None => self.pem.or(pem).tls_config().map(TlsHandle::new),
         }
-        let verification = match self.ca.take().or(ca) {
-            Some(pem) => ServerVerification::ca_pem(pem),
-            None => ServerVerification::native_roots(),
-        };
-        let mut tls = TlsConfig::builder(verification.map_err(config_error)?);
-        if let Some((certificate, key)) = self.identity.take().or(identity) {
-            tls = tls.identity(Identity::from_pem(certificate, &*key).map_err(config_error)?);
-        }
-        tls.build().map_err(config_error)
-    }
-}
-
-#[cfg(feature = "talosconfig")]
-mod from_talosconfig {
-    use talos_transport::{NodeName, tls::TlsError};
-
-    use super::{ClientBuilder, Error, Result, Settings, Zeroizing};
-    use crate::config::{Auth, ConfigError, Context, Origin, Talosconfig};
-
-    impl ClientBuilder {
-        pub(super) fn settings(&mut self) -> Result<Settings> {
-            let talosconfig = match (self.talosconfig.take(), &self.context) {
-                (Some(talosconfig), _) => talosconfig,
-                (None, Some(_)) => Talosconfig::new(),
-                (None, None) => {
-                    return Ok(Settings {
-                        endpoints: self.own_endpoints()?,
-                        tls: self.tls_config(None, None)?,
-                        cluster: self.cluster.take(),
-                        basic_auth: None,
-                        context_nodes: Vec::new(),
-                    });
-                }
-            };
-            let origin = talosconfig.origin();
-            // The context comes first, so that a wrong name is what the error says, not missing endpoints.
-            let (name, context) = talosconfig.select(self.context.as_deref())?;
-            let endpoints = if self.endpoints.is_empty() {
-                context.parse_endpoints(name, &origin)?
-            } else {
-                self.own_endpoints()?
-            };
-            let context_nodes = nodes(name, context, &origin)?;
-            let cluster = self.cluster.take().or_else(|| context.cluster.clone());
-            if self.tls.is_some() {
-                // It replaces how the context would connect, credentials and proxy included, as in talosctl.
-                let tls = self.tls_config(None, None)?;
-                return Ok(Settings {
-                    endpoints,
-                    tls,
-                    cluster,
-                    basic_auth: None,
-                    context_nodes,
-                });
-            }
-            let pem = context.decode(name, &origin)?;
-            let about_context = |error: Error| match error.into_source::<TlsError>() {
-                Ok(source) => ConfigError::Credentials {
-                    origin: origin.clone(),
-                    context: name.to_owned(),
-                    source,
-                }
-                .into(),
-                Err(error) => error,
-            };
-            let basic_auth = authentication(name, context, &origin)?;
-            let tls = self.tls_config(pem.ca, pem.identity).map_err(about_context)?;
-            Ok(Settings {
-                endpoints,
-                tls,
-                cluster,
-                basic_auth,
-                context_nodes,
-            })
-        }
-    }
-
-    /// What goes on top of the client certificate.
-    fn authentication(
-        name: &str,
-        context: &Context,
-        origin: &Origin,
-    ) -> Result<Option<(String, Zeroizing<String>)>, ConfigError> {
-        let unsupported = |field| ConfigError::Unsupported {
-            origin: origin.clone(),
-            context: name.to_owned(),
-            field,
-        };
-        match &context.proxy_url {
-            Some(url) if url.expose() != "direct" => return Err(unsupported("proxy-url")),
-            _ => {}
-        }
-        match &context.auth {
-            None => Ok(None),
-            Some(Auth::Basic { username, password }) => Ok(Some((
-                username.clone(),
-                Zeroizing::new(password.expose().to_owned()),
-            ))),
-            Some(Auth::SideroV1 { .. }) => Err(unsupported("auth.siderov1")),
-        }
-    }
-
-    fn nodes(name: &str, context: &Context, origin: &Origin) -> Result<Vec<NodeName>, ConfigError> {
-        let parse = |text: &String| {
-            text.parse().map_err(|source| ConfigError::Node {
-                origin: origin.clone(),
-                context: name.to_owned(),
-                source,
-            })
-        };
-        context.nodes.iter().map(parse).collect()
     }
 }
 
@@ -314,8 +239,8 @@ impl fmt::Debug for ClientBuilder {
         let mut debug = f.debug_struct("ClientBuilder");
         debug
             .field("endpoints", &self.endpoints)
-            .field("ca", &self.ca.is_some())
-            .field("identity", &self.identity.is_some())
+            .field("ca", &self.pem.ca.is_some())
+            .field("identity", &self.pem.identity.is_some())
             .field("tls", &self.tls.is_some())
             .field("cluster", &self.cluster)
             .field("timeout", &self.timeout)
@@ -323,7 +248,8 @@ impl fmt::Debug for ClientBuilder {
         #[cfg(feature = "talosconfig")]
         debug
             .field("talosconfig", &self.talosconfig)
-            .field("context", &self.context);
+            .field("context", &self.context)
+            .field("watch", &self.watch);
         debug.finish()
     }
 }

@@ -11,7 +11,7 @@ use super::{
     error::{Base64Problem, ConfigError, Origin},
     talosconfig::null_as_default,
 };
-use crate::secret::SecretString;
+use crate::{client::Pem, secret::SecretString};
 
 /// A named entry of a [`Talosconfig`](super::Talosconfig).
 ///
@@ -56,15 +56,6 @@ pub enum Auth {
         /// The identity, usually a mail address.
         identity: String,
     },
-}
-
-/// The decoded credentials of a context, still in PEM.
-#[derive(Clone, Default)]
-pub(crate) struct Pem {
-    /// Certificates of the authorities; `None` means the system's roots.
-    pub(crate) ca: Option<Vec<u8>>,
-    /// Client certificate chain and private key.
-    pub(crate) identity: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
 }
 
 impl Context {

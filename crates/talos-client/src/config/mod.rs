@@ -5,15 +5,24 @@
 //! `target`), and stricter where talosctl would crash, create files or connect in another way than the file
 //! says. Secrets are wiped from memory when dropped and never printed.
 //!
+//! A client can follow a file whose credentials are renewed: [`ClientBuilder::watch_talosconfig`] and
+//! [`Client::reload`], with [`Reloads`] to observe how that goes.
+//!
+//! [`Client::reload`]: crate::Client::reload
+//! [`ClientBuilder::watch_talosconfig`]: crate::ClientBuilder::watch_talosconfig
+//!
 //! You need this module to pick a context by hand, to add contexts, or to write a talosconfig;
 //! [`Client::try_default`](crate::Client::try_default) does the rest.
 
 mod context;
 mod error;
 mod lookup;
+mod reload;
 mod save;
 mod talosconfig;
+mod watch;
 
+pub(crate) use reload::{Given, Reloader, Source};
 #[cfg(feature = "archive")]
 pub(crate) use save::write_secret_file;
 
@@ -21,3 +30,4 @@ pub use context::{Auth, Context};
 pub use error::{Base64Problem, ConfigError, Origin};
 pub use lookup::Lookup;
 pub use talosconfig::{Rename, Talosconfig};
+pub use watch::{ReloadError, ReloadStatus, Reloaded, Reloads};
