@@ -14,7 +14,7 @@ use crate::channel::Channel;
 use crate::connect::proxy::{ProxyPolicy, Tunnels};
 use crate::connect::{AnyConnector, Connect, Establish, SocketConnector};
 use crate::endpoint::Endpoint;
-use crate::layer::{AnySigner, NODE, NODES, PROXY_FROM, RequestSigner};
+use crate::layer::{NODE, NODES, PROXY_FROM};
 use crate::pool::{Pool, shuffle};
 #[cfg(feature = "proxy")]
 use crate::tls::TlsError;
@@ -35,9 +35,9 @@ pub struct ChannelBuilder {
     user_agent: Option<String>,
     shuffle_seed: Option<u64>,
     connector: AnyConnector,
-    /// The first mistake in what was set; reported by [`build`](Self::build).
     #[cfg(feature = "proxy")]
     proxy: ProxyPolicy,
+    /// The first mistake in what was set; reported by [`build`](Self::build).
     error: Option<BuildError>,
 }
 
@@ -72,7 +72,6 @@ pub enum BuildError {
         /// The rejected name.
         name: String,
     },
-    /// A value contains something other than visible ASCII characters and spaces. The value is not shown.
     /// TLS with an `https` proxy cannot be set up, for instance because there are no system roots.
     #[cfg(feature = "proxy")]
     #[error("TLS with the proxy {proxy} cannot be set up")]
@@ -83,6 +82,7 @@ pub enum BuildError {
         #[source]
         source: TlsError,
     },
+    /// A value contains something other than visible ASCII characters and spaces. The value is not shown.
     #[error("the value of {name:?} is not ASCII text")]
     MetadataValue {
         /// Name of the metadata.
@@ -109,10 +109,10 @@ impl ChannelBuilder {
             user_agent: None,
             shuffle_seed: None,
             connector: AnyConnector::new(SocketConnector::new()),
-            error: None,
-        }
             #[cfg(feature = "proxy")]
             proxy: ProxyPolicy::direct(),
+            error: None,
+        }
     }
 
     /// TLS settings for all network endpoints, which cannot do without. Unix sockets never use them.
@@ -179,9 +179,18 @@ impl ChannelBuilder {
         self
     }
 
-    /// Makes byte streams in another way than by the machine's own sockets. TLS still comes on top.
+    /// Makes byte streams in another way than by the machine's own sockets. TLS still comes on top, and proxies are
+    /// dialled in this way as well.
     pub fn connector(mut self, connector: impl Connect) -> Self {
         self.connector = AnyConnector::new(connector);
+        self
+    }
+
+    /// Reaches endpoints through a proxy, where the policy says so; a [`Proxy`](crate::proxy::Proxy) alone is used for
+    /// all of them. Default: no proxy. The environment is not consulted.
+    #[cfg(feature = "proxy")]
+    pub fn proxy(mut self, policy: impl Into<ProxyPolicy>) -> Self {
+        self.proxy = policy.into();
         self
     }
 
@@ -194,14 +203,6 @@ impl ChannelBuilder {
         if self.endpoints.is_empty() {
             return Err(BuildError::NoEndpoint);
         }
-    /// Reaches endpoints through a proxy, where the policy says so; a [`Proxy`](crate::proxy::Proxy) alone is used for
-    /// all of them. Default: no proxy. The environment is not consulted.
-    #[cfg(feature = "proxy")]
-    pub fn proxy(mut self, policy: impl Into<ProxyPolicy>) -> Self {
-        self.proxy = policy.into();
-        self
-    }
-
         if self.tls.is_none()
             && let Some(endpoint) = self.endpoints.iter().find(|endpoint| !endpoint.is_unix())
         {
@@ -235,6 +236,8 @@ impl ChannelBuilder {
         shuffle(&mut self.endpoints, self.shuffle_seed);
         let dial = Establish {
             connector: self.connector,
+            #[cfg(feature = "proxy")]
+            tunnels: Tunnels::new(self.proxy, agent, self.tls.as_ref(), &configured)?,
             tls: self.tls.clone(),
             timeout: self.connect_timeout,
             port_in_authority: configured.len() == 1,
@@ -244,8 +247,6 @@ impl ChannelBuilder {
             self.tls,
             self.metadata,
             configured,
-            #[cfg(feature = "proxy")]
-            tunnels: Tunnels::new(self.proxy, agent, self.tls.as_ref())?,
         ))
     }
 

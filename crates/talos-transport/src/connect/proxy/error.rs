@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Proxy;
 use crate::connect::{ConnectReason, HandshakeError};
+use crate::tls::TlsError;
 
 /// A proxy did not lead to the endpoint. Nothing was sent to the endpoint.
 ///
@@ -25,6 +26,9 @@ pub enum ProxyFailure {
     /// The proxy itself cannot be reached.
     #[error("the proxy cannot be reached")]
     Dial(#[source] Box<ConnectReason>),
+    /// TLS with an `https` proxy cannot be set up on this side, for instance because there are no system roots.
+    #[error("TLS with the proxy cannot be set up")]
+    TlsSetup(#[source] TlsError),
     /// There is no trusted TLS connection with an `https` proxy.
     #[error("TLS with the proxy failed")]
     Tls(#[source] HandshakeError),

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use zeroize::Zeroizing;
 
 use super::ProxyFailure;
-use super::url::Credentials;
+use super::credentials::Credentials;
 
 /// Asks the proxy at the other end of `io` to connect to `target`, which is `host:port`.
 ///
@@ -214,10 +214,7 @@ mod tests {
 
     #[test]
     fn credentials_are_basic_authorization() {
-        let credentials = Credentials {
-            user: Zeroizing::new(b"Aladdin".to_vec()),
-            password: Zeroizing::new(b"open sesame".to_vec()),
-        };
+        let credentials = Credentials::new(b"Aladdin", b"open sesame");
         let request = request("h:1", "a", Some(&credentials));
         // The example of RFC 7617.
         let expected = "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\nUser-Agent: a\r\n\

@@ -27,6 +27,7 @@
 //! All of it, from the dial of the proxy on, counts towards the channel's connect timeout. What goes wrong on the
 //! proxy's side is a [`ProxyError`], which names the proxy.
 
+mod credentials;
 mod error;
 mod http;
 mod no_proxy;

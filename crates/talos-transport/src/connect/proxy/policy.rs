@@ -45,10 +45,6 @@ impl ProxyPolicy {
         };
         self.proxy.as_ref().filter(|_| !excluded)
     }
-
-    pub(super) fn proxy(&self) -> Option<&Proxy> {
-        self.proxy.as_ref()
-    }
 }
 
 impl From<Proxy> for ProxyPolicy {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use zeroize::Zeroizing;
 
 use super::ProxyFailure;
-use super::url::Credentials;
+use super::credentials::Credentials;
 use crate::Endpoint;
 
 /// Asks the proxy at the other end of `io` to connect to the endpoint. Names are left for the proxy to resolve.
@@ -190,10 +190,7 @@ mod tests {
             assert_eq!(unread, b"early", "{bound:?}");
             assert_eq!(sent, [[5, 1, 0].as_slice(), &request].concat());
         }
-        let credentials = Credentials {
-            user: Zeroizing::new(b"me".to_vec()),
-            password: Zeroizing::new(b"pass".to_vec()),
-        };
+        let credentials = Credentials::new(b"me", b"pass");
         let answer = [5, 2, 1, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         let (result, sent, _) = exchange(&answer, Some(&credentials)).await;
         result.expect("let in");
@@ -203,10 +200,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_refusal_is_told_apart() {
-        let credentials = Credentials {
-            user: Zeroizing::new(b"SECRET-user".to_vec()),
-            password: Zeroizing::new(b"SECRET".to_vec()),
-        };
+        let credentials = Credentials::new(b"SECRET-user", b"SECRET");
         let none = None;
         let some = Some(&credentials);
         for (answer, credentials, expected) in [

@@ -1,6 +1,6 @@
 //! From an endpoint to a byte stream that leads there through its proxy.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
@@ -16,38 +16,41 @@ use crate::tls::{ServerVerification, TlsError, TlsHandle, provider, verify};
 use crate::{BuildError, Endpoint};
 
 /// The proxies of a channel, ready to be used.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Tunnels {
     policy: ProxyPolicy,
     user_agent: String,
-    /// There if, and only if, the policy's one proxy is an `https` proxy.
-    tls: Option<Arc<ClientConfig>>,
+    /// The cryptography that TLS with the endpoints uses.
+    provider: Option<Arc<CryptoProvider>>,
+    /// TLS with the policy's one proxy, made when it is first needed: the system's roots may be many, or missing.
+    tls: OnceLock<Result<Arc<ClientConfig>, TlsError>>,
 }
 
 impl Tunnels {
-    /// TLS with a proxy uses the cryptography provider that TLS with the endpoints uses, if there is such.
+    /// # Errors
+    ///
+    /// TLS with the proxy cannot be set up, and one of these endpoints needs it.
     pub(crate) fn new(
         policy: ProxyPolicy,
         user_agent: String,
         endpoints_tls: Option<&TlsHandle>,
+        endpoints: &[Endpoint],
     ) -> Result<Self, BuildError> {
-        let tls = match policy.proxy() {
-            Some(proxy) if proxy.scheme() == ProxyScheme::Https => {
-                let endpoints_tls = endpoints_tls.map(|tls| tls.credentials().tls.client());
-                let provider = endpoints_tls.as_ref().map(|tls| tls.crypto_provider());
-                let config = client_config(proxy, provider);
-                Some(config.map_err(|source| BuildError::ProxyTls {
-                    proxy: proxy.to_string(),
-                    source,
-                })?)
-            }
-            _ => None,
-        };
-        Ok(Self {
+        let tunnels = Self {
             policy,
             user_agent,
-            tls,
-        })
+            provider: endpoints_tls.map(|tls| Arc::clone(tls.credentials().tls.client().crypto_provider())),
+            tls: OnceLock::new(),
+        };
+        if let Some(proxy) = endpoints.iter().find_map(|endpoint| tunnels.proxy_for(endpoint))
+            && proxy.scheme() == ProxyScheme::Https
+        {
+            tunnels.tls(proxy).map_err(|source| BuildError::ProxyTls {
+                proxy: proxy.to_string(),
+                source,
+            })?;
+        }
+        Ok(tunnels)
     }
 
     pub(crate) fn proxy_for(&self, endpoint: &Endpoint) -> Option<&Proxy> {
@@ -77,7 +80,8 @@ impl Tunnels {
         reached(ProxyStage::Dial);
         let dialled = connector.connect(proxy.address()).await;
         let mut io = dialled.map_err(|reason| ProxyFailure::Dial(Box::new(reason)))?;
-        if let Some(tls) = &self.tls {
+        if proxy.scheme() == ProxyScheme::Https {
+            let tls = self.tls(proxy).map_err(ProxyFailure::TlsSetup)?;
             reached(ProxyStage::Tls);
             io = Box::new(handshake(tls, proxy, io).await?);
         }
@@ -99,17 +103,23 @@ impl Tunnels {
             }
         }
     }
+
+    fn tls(&self, proxy: &Proxy) -> Result<Arc<ClientConfig>, TlsError> {
+        self.tls
+            .get_or_init(|| client_config(proxy.verification(), self.provider.as_ref()))
+            .clone()
+    }
 }
 
 async fn handshake(
-    tls: &Arc<ClientConfig>,
+    tls: Arc<ClientConfig>,
     proxy: &Proxy,
     io: BoxedIo,
 ) -> Result<TlsStream<BoxedIo>, ProxyFailure> {
     let name = proxy.address().server_name();
     let name = name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
     let name = name.expect("hosts follow the rules of TLS server names");
-    TlsConnector::from(Arc::clone(tls))
+    TlsConnector::from(tls)
         .connect(name, io)
         .await
         .map_err(ProxyFailure::from_io)
@@ -117,17 +127,13 @@ async fn handshake(
 
 /// TLS with a proxy: no client certificate and, as `CONNECT` here is HTTP/1.1, no ALPN.
 fn client_config(
-    proxy: &Proxy,
+    verification: Option<&ServerVerification>,
     provider: Option<&Arc<CryptoProvider>>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = provider::resolve(provider)?;
-    let system;
-    let verification = match proxy.verification() {
-        Some(verification) => verification,
-        None => {
-            system = ServerVerification::native_roots()?;
-            &system
-        }
+    let verification = match verification {
+        Some(verification) => verification.clone(),
+        None => ServerVerification::native_roots()?,
     };
     let verifier = verify::verifier(&verification.0, &provider)?;
     let config = ClientConfig::builder_with_provider(provider)
@@ -137,4 +143,102 @@ fn client_config(
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    use super::*;
+    use crate::connect::{Connect, ConnectReason};
+
+    /// Dials an in-memory pipe, once, and notes what was dialled.
+    struct Pipe(Mutex<Option<DuplexStream>>, Mutex<Vec<String>>);
+
+    impl Connect for Arc<Pipe> {
+        type Io = DuplexStream;
+
+        async fn connect(&self, endpoint: &Endpoint) -> Result<Self::Io, ConnectReason> {
+            self.1.lock().unwrap().push(endpoint.to_string());
+            self.0.lock().unwrap().take().ok_or(ConnectReason::Refused)
+        }
+    }
+
+    /// What can be read from a tunnel if the proxy says all of this at once, and `later` after it was read.
+    async fn read_through(proxy: &str, at_once: &[u8], later: &[u8]) -> Vec<u8> {
+        let (near, mut far) = tokio::io::duplex(4096);
+        let pipe = Arc::new(Pipe(Mutex::new(Some(near)), Mutex::default()));
+        let connector = AnyConnector::new(Arc::clone(&pipe));
+        let policy: ProxyPolicy = proxy.parse().unwrap();
+        let tunnels = Tunnels::new(policy, "agent".to_owned(), None, &[]).unwrap();
+        let endpoint = "cp.example.org".parse().unwrap();
+        let proxy = tunnels.proxy_for(&endpoint).unwrap();
+        far.write_all(at_once).await.unwrap();
+        let mut stages = Vec::new();
+        let opened = tunnels.open(proxy, &endpoint, &connector, |stage| stages.push(stage));
+        let mut tunnel = opened.await.unwrap();
+        assert_eq!(stages, [ProxyStage::Dial, ProxyStage::Answer]);
+        assert_eq!(*pipe.1.lock().unwrap(), [proxy.address().to_string()]);
+        far.write_all(later).await.unwrap();
+        drop(far);
+        let mut read = Vec::new();
+        tunnel.read_to_end(&mut read).await.unwrap();
+        read
+    }
+
+    #[tokio::test]
+    async fn nothing_the_endpoint_says_early_is_lost() {
+        let http = b"HTTP/1.1 200 Connection established\r\nVia: proxy\r\n\r\nearly, ";
+        assert_eq!(
+            read_through("http://proxy:3128", http, b"late").await,
+            b"early, late"
+        );
+        assert_eq!(
+            read_through("http://proxy", &http[..http.len() - 7], b"late").await,
+            b"late"
+        );
+        let socks = [&[5, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0], b"early, ".as_slice()].concat();
+        assert_eq!(
+            read_through("socks5://proxy", &socks, b"late").await,
+            b"early, late"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_cannot_be_dialled_is_told_from_the_endpoint() {
+        let connector = AnyConnector::new(Arc::new(Pipe(Mutex::default(), Mutex::default())));
+        let policy: ProxyPolicy = "http://user:SECRET@proxy:3128".parse().unwrap();
+        let tunnels = Tunnels::new(policy, String::new(), None, &[]).unwrap();
+        let endpoint = "cp.example.org".parse().unwrap();
+        let proxy = tunnels.proxy_for(&endpoint).unwrap();
+        let error = tunnels
+            .open(proxy, &endpoint, &connector, |_| ())
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(
+            crate::error::chain(&error),
+            "no connection through the proxy http://proxy:3128: the proxy cannot be reached: connection refused"
+        );
+    }
+
+    #[cfg(not(feature = "native-roots"))]
+    #[test]
+    fn an_https_proxy_names_the_missing_feature_if_an_endpoint_needs_it() {
+        let build = |policy: ProxyPolicy| {
+            let endpoints = ["10.5.0.2".parse().unwrap()];
+            Tunnels::new(policy, String::new(), None, &endpoints).map(drop)
+        };
+        let proxy: Proxy = "https://user:SECRET@proxy".parse().unwrap();
+        let error = build(ProxyPolicy::all(proxy.clone())).unwrap_err();
+        assert_eq!(
+            crate::error::chain(&error),
+            "TLS with the proxy https://proxy:443 cannot be set up: this needs the feature `native-roots` of \
+             talos-transport"
+        );
+        let excluded = crate::proxy::NoProxy::from_list("10.0.0.0/8");
+        build(ProxyPolicy::except(proxy, excluded)).unwrap();
+    }
 }
