@@ -16,6 +16,8 @@ mod client;
 )]
 mod error;
 mod node;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 mod secret;
 
 pub mod api;

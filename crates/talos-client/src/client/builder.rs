@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 #[cfg(feature = "talosconfig")]
 mod from_talosconfig;
+mod proxy;
 
 /// Collects where a cluster is and who we are there.
 ///
@@ -39,6 +40,10 @@ pub struct ClientBuilder {
     cluster: Option<String>,
     timeout: Duration,
     connect_timeout: Option<Duration>,
+    #[cfg(feature = "proxy")]
+    proxy: Option<crate::proxy::ProxyPolicy>,
+    #[cfg(feature = "proxy")]
+    proxy_environment: Option<crate::proxy::ProxyEnvironment>,
     #[cfg(feature = "talosconfig")]
     talosconfig: Option<crate::config::Talosconfig>,
     #[cfg(feature = "talosconfig")]
@@ -67,6 +72,10 @@ impl ClientBuilder {
             cluster: None,
             timeout: Client::DEFAULT_TIMEOUT,
             connect_timeout: None,
+            #[cfg(feature = "proxy")]
+            proxy: None,
+            #[cfg(feature = "proxy")]
+            proxy_environment: None,
             #[cfg(feature = "talosconfig")]
             talosconfig: None,
             #[cfg(feature = "talosconfig")]
@@ -140,7 +149,8 @@ impl ClientBuilder {
     }
 
     /// Uses this TLS configuration, and nothing of what the talosconfig or the other methods say about
-    /// certificates: fingerprints, another cryptography provider, or no verification.
+    /// certificates: fingerprints, another cryptography provider, or no verification. Nor is the context's
+    /// `proxy-url` used, as in talosctl; a proxy of the environment still is.
     ///
     /// A [`TlsConfig`](talos_transport::TlsConfig), or a [`TlsHandle`] through which it can be replaced later.
     pub fn tls(mut self, tls: impl Into<TlsHandle>) -> Self {
@@ -175,8 +185,8 @@ impl ClientBuilder {
     /// `Config`. The source is a [`ConfigError`](crate::config::ConfigError) where the talosconfig is at
     /// fault, a [`TlsError`](talos_transport::tls::TlsError), an
     /// [`EndpointError`](talos_transport::EndpointError), a
-    /// [`BuildError`](talos_transport::BuildError), or a [`ReloadError`](crate::config::ReloadError) if the
-    /// talosconfig cannot be watched.
+    /// [`BuildError`](talos_transport::BuildError), a `ProxyEnvironmentError` if the environment names an unusable
+    /// proxy, or a [`ReloadError`](crate::config::ReloadError) if the talosconfig cannot be watched.
     pub fn build(mut self) -> Result<Client> {
         let (timeout, connect_timeout) = (self.timeout, self.connect_timeout);
         let settings = self.settings()?;
@@ -193,7 +203,7 @@ impl ClientBuilder {
         if let Some(timeout) = connect_timeout {
             channel = channel.connect_timeout(timeout);
         }
-        let channel = channel.build().map_err(config_error)?;
+        let channel = self.with_proxy(channel)?.build().map_err(config_error)?;
         Ok(Client::new(Inner {
             #[cfg(feature = "talosconfig")]
             reloader: Client::reloader(&channel, settings.source, self.watch)?,
@@ -245,6 +255,10 @@ impl fmt::Debug for ClientBuilder {
             .field("cluster", &self.cluster)
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout);
+        #[cfg(feature = "proxy")]
+        debug
+            .field("proxy", &self.proxy)
+            .field("proxy_environment", &self.proxy_environment);
         #[cfg(feature = "talosconfig")]
         debug
             .field("talosconfig", &self.talosconfig)

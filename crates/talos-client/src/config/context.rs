@@ -36,7 +36,9 @@ pub struct Context {
     pub auth: Option<Auth>,
     /// Cluster name, sent as metadata `context` with every call; needed by Omni.
     pub cluster: Option<String>,
-    /// Proxy to connect through: `direct`, or a URL. May contain a password, so `Debug` hides it.
+    /// Proxy to connect through: `direct`, or a URL with the scheme `http`, `https` or `socks5`; absent means what
+    /// the environment says. Anything but `direct` needs the feature `proxy`. May contain a password, so `Debug`
+    /// hides it.
     pub proxy_url: Option<SecretString>,
 }
 
@@ -100,6 +102,23 @@ impl Context {
             })
         };
         self.endpoints.iter().map(parse).collect()
+    }
+
+    /// What `proxy-url` says, if it says anything.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn proxy_policy(
+        &self,
+        name: &str,
+        origin: &Origin,
+    ) -> Result<Option<crate::proxy::ProxyPolicy>, ConfigError> {
+        let parse = |url: &SecretString| {
+            url.expose().parse().map_err(|source| ConfigError::ProxyUrl {
+                origin: origin.clone(),
+                context: name.to_owned(),
+                source,
+            })
+        };
+        self.proxy_url.as_ref().map(parse).transpose()
     }
 
     /// Decodes `ca`, `crt` and `key`.

@@ -140,6 +140,30 @@ pub enum ConfigError {
         /// The field.
         field: &'static str,
     },
+    /// `proxy-url` of the context is neither `direct` nor the URL of a proxy.
+    #[cfg(feature = "proxy")]
+    #[error("context {context:?} in {origin} has an unusable `proxy-url`")]
+    ProxyUrl {
+        /// Where the talosconfig came from.
+        origin: Origin,
+        /// The context.
+        context: String,
+        /// What is wrong, without any of the text.
+        #[source]
+        source: crate::proxy::ProxyUrlError,
+    },
+    /// The context asks for something that this build of the library leaves out.
+    #[error("`{field}` of context {context:?} in {origin} needs the feature `{feature}` of talos-client")]
+    FeatureDisabled {
+        /// Where the talosconfig came from.
+        origin: Origin,
+        /// The context.
+        context: String,
+        /// The field.
+        field: &'static str,
+        /// The feature to enable.
+        feature: &'static str,
+    },
     /// The talosconfig has no file to be saved to; use [`Talosconfig::save_to`](super::Talosconfig::save_to).
     #[error("the talosconfig was not loaded from a file, so there is no path to save it to")]
     NoPath,

@@ -379,15 +379,17 @@ async fn a_client_cannot_be_made_from_a_broken_context() {
         ),
         (
             "proxy",
-            "{endpoints: [x], proxy-url: 'http://user:SECRET@proxy:1'}",
-            |error| {
-                matches!(
-                    error,
-                    ConfigError::Unsupported {
-                        field: "proxy-url",
-                        ..
-                    }
-                )
+            "{endpoints: [x], proxy-url: 'socks4://user:SECRET@proxy:1'}",
+            |error| match error {
+                #[cfg(feature = "proxy")]
+                ConfigError::ProxyUrl { .. } => true,
+                #[cfg(not(feature = "proxy"))]
+                ConfigError::FeatureDisabled {
+                    field: "proxy-url",
+                    feature: "proxy",
+                    ..
+                } => true,
+                _ => false,
             },
         ),
         (

@@ -53,6 +53,7 @@ impl ClientBuilder {
         }
         let pem = context.decode(name, &origin)?;
         let basic_auth = authentication(name, context, &origin)?;
+        self.take_proxy_of(context, name, &origin)?;
         let tls = self
             .tls_handle(pem.clone())
             .map_err(|source| ConfigError::Credentials {
@@ -90,10 +91,6 @@ fn authentication(
         context: name.to_owned(),
         field,
     };
-    match &context.proxy_url {
-        Some(url) if url.expose() != "direct" => return Err(unsupported("proxy-url")),
-        _ => {}
-    }
     match &context.auth {
         None => Ok(None),
         Some(Auth::Basic { username, password }) => Ok(Some((
