@@ -14,7 +14,7 @@ use crate::channel::Channel;
 use crate::connect::proxy::{ProxyPolicy, Tunnels};
 use crate::connect::{AnyConnector, Connect, Establish, SocketConnector};
 use crate::endpoint::Endpoint;
-use crate::layer::{NODE, NODES, PROXY_FROM};
+use crate::layer::{AnySigner, NODE, NODES, PROXY_FROM, RequestSigner};
 use crate::pool::{Pool, shuffle};
 #[cfg(feature = "proxy")]
 use crate::tls::TlsError;
@@ -33,6 +33,7 @@ pub struct ChannelBuilder {
     metadata: HeaderMap,
     basic_auth: bool,
     user_agent: Option<String>,
+    signer: Option<AnySigner>,
     shuffle_seed: Option<u64>,
     connector: AnyConnector,
     #[cfg(feature = "proxy")]
@@ -107,6 +108,7 @@ impl ChannelBuilder {
             metadata,
             basic_auth: false,
             user_agent: None,
+            signer: None,
             shuffle_seed: None,
             connector: AnyConnector::new(SocketConnector::new()),
             #[cfg(feature = "proxy")]
@@ -169,6 +171,12 @@ impl ChannelBuilder {
     /// Puts `name/version` of the program in front of this crate's own in the `user-agent` of every call.
     pub fn user_agent(mut self, product: impl Into<String>) -> Self {
         self.user_agent = Some(product.into());
+        self
+    }
+
+    /// Has every request signed just before it is sent, see [`RequestSigner`]. Default: requests are not signed.
+    pub fn signer(mut self, signer: impl RequestSigner) -> Self {
+        self.signer = Some(AnySigner::new(signer));
         self
     }
 
@@ -246,6 +254,7 @@ impl ChannelBuilder {
             Pool::new(dial, self.endpoints),
             self.tls,
             self.metadata,
+            self.signer,
             configured,
         ))
     }
@@ -263,6 +272,7 @@ impl fmt::Debug for ChannelBuilder {
             .field("connect_timeout", &self.connect_timeout)
             .field("metadata", &self.metadata.keys().collect::<Vec<_>>())
             .field("user_agent", &self.user_agent)
+            .field("signed", &self.signer.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -18,8 +18,8 @@ use crate::dispatch::{Dispatch, DispatchFuture};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::layer::{
-    DeadlineFuture, DeadlineLayer, DeadlineService, MetadataLayer, MetadataService, TraceFuture, TraceLayer,
-    TraceService,
+    AnySigner, DeadlineFuture, DeadlineLayer, DeadlineService, MetadataLayer, MetadataService, SignFuture,
+    SignLayer, SignService, TraceFuture, TraceLayer, TraceService,
 };
 use crate::pool::Pool;
 use crate::tls::TlsHandle;
@@ -42,12 +42,12 @@ pub struct Channel {
     endpoints: Arc<[Endpoint]>,
 }
 
-/// The default stack, outermost first: call span, deadline, metadata and routing, connection.
-type Stack = TraceService<DeadlineService<MetadataService<Dispatch>>>;
+/// The default stack, outermost first: call span, deadline, metadata and routing, signature, connection.
+type Stack = TraceService<DeadlineService<MetadataService<SignService<Dispatch>>>>;
 
 /// Future of a call on a [`Channel`]. Dropping it cancels the call.
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture(TraceFuture<DeadlineFuture<DispatchFuture>>);
+pub struct ResponseFuture(TraceFuture<DeadlineFuture<SignFuture<DispatchFuture>>>);
 
 impl Channel {
     /// Starts building a channel to these endpoints, which should lead to the same cluster.
@@ -85,6 +85,7 @@ impl Channel {
         pool: Pool<Establish>,
         tls: Option<TlsHandle>,
         metadata: HeaderMap,
+        signer: Option<AnySigner>,
         endpoints: Vec<Endpoint>,
     ) -> Self {
         let pool = Arc::new(pool);
@@ -93,6 +94,7 @@ impl Channel {
             tls.outdates(Arc::downgrade(&pool) as _);
         }
         let service = Dispatch::new(pool);
+        let service = SignLayer::from_option(signer).layer(service);
         let service = MetadataLayer::new(metadata).layer(service);
         let service = DeadlineLayer::new().layer(service);
         let stack = TraceLayer::new().layer(service);
@@ -104,7 +106,7 @@ impl Channel {
     }
 
     fn dispatch(&self) -> &Dispatch {
-        self.stack.inner().inner().inner()
+        self.stack.inner().inner().inner().inner()
     }
 }
 

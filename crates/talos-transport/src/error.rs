@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 
 use crate::Endpoint;
 use crate::connect::{ConnectError, HandshakeError};
+use crate::layer::SignError;
 
 /// A failure of the channel, as opposed to an answer of a server.
 ///
@@ -31,6 +32,7 @@ use crate::connect::{ConnectError, HandshakeError};
 /// | [`Reset`](Self::Reset) | by HTTP/2 error code, see [`ResetCode`] |
 /// | [`NotGrpc`](Self::NotGrpc) | by HTTP status, as gRPC lays down |
 /// | [`Timeout`](Self::Timeout) | `DEADLINE_EXCEEDED` |
+/// | [`Signing`](Self::Signing) | `UNAUTHENTICATED` |
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -74,6 +76,10 @@ pub enum Error {
         /// Whether the server can have acted on the request.
         delivery: Delivery,
     },
+    /// The [`RequestSigner`](crate::layer::RequestSigner) could not sign the request, so no server acted on it. Another
+    /// endpoint makes no difference.
+    #[error(transparent)]
+    Signing(SignError),
 }
 
 /// Whether a server can have acted on a request that failed.
@@ -124,6 +130,7 @@ impl Error {
     pub fn delivery(&self) -> Delivery {
         match self {
             Self::Connect(_) => Delivery::NotSent,
+            Self::Signing(error) => error.delivery(),
             Self::Closed { delivery, .. } | Self::Timeout { delivery, .. } => *delivery,
             Self::Reset { code, .. } if *code == ResetCode::REFUSED_STREAM => Delivery::Refused,
             Self::Reset { .. } | Self::NotGrpc { .. } => Delivery::Unknown,
@@ -145,7 +152,7 @@ impl Error {
             Self::Closed { endpoint, .. } | Self::Reset { endpoint, .. } | Self::NotGrpc { endpoint, .. } => {
                 Some(endpoint)
             }
-            Self::Timeout { .. } => None,
+            Self::Timeout { .. } | Self::Signing(_) => None,
         }
     }
 
@@ -163,6 +170,7 @@ impl Error {
                 _ => Code::Unknown,
             },
             Self::Timeout { .. } => Code::DeadlineExceeded,
+            Self::Signing(_) => Code::Unauthenticated,
         }
     }
 }

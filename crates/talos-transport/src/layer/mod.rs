@@ -2,10 +2,15 @@
 
 mod deadline;
 mod metadata;
+mod sign;
 mod trace;
 
 pub(crate) use self::deadline::write_timeout;
 pub use self::deadline::{DeadlineFuture, DeadlineLayer, DeadlineService};
 pub use self::metadata::{MetadataLayer, MetadataService};
 pub(crate) use self::metadata::{NODE, NODES, PROXY_FROM};
+pub(crate) use self::sign::AnySigner;
+pub use self::sign::{
+    AfterRefusal, BoxError, Refusal, RequestSigner, SignError, SignFuture, SignLayer, SignService, Unsigned,
+};
 pub use self::trace::{TraceFuture, TraceLayer, TraceService};
