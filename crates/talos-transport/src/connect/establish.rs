@@ -37,14 +37,13 @@ enum Stage {
 impl Establish {
     async fn attempt(&self, endpoint: &Endpoint, stage: &mut Stage) -> Result<Connection, ConnectReason> {
         let io = self.byte_stream(endpoint, stage).await?;
-        let tls = self.tls.as_ref().filter(|_| !endpoint.is_unix());
-        let credentials = tls.map(TlsHandle::credentials);
-        let io: BoxedIo = match &credentials {
-            Some(Credentials { tls, .. }) => {
-                *stage = Stage::Endpoint(ConnectStage::Tls);
-                Box::new(handshake(tls, endpoint, io).await?)
-            }
-            None => io,
+        let (io, generation): (BoxedIo, _) = if endpoint.is_unix() {
+            (io, None)
+        } else {
+            *stage = Stage::Endpoint(ConnectStage::Tls);
+            let credentials = self.credentials();
+            let io = handshake(&credentials.tls, endpoint, io).await?;
+            (Box::new(io), Some(credentials.generation))
         };
         *stage = Stage::Endpoint(ConnectStage::Http2);
         let authority = if self.port_in_authority {
@@ -52,8 +51,13 @@ impl Establish {
         } else {
             endpoint.authority_host()
         };
-        let generation = credentials.map(|credentials| credentials.generation);
         Connection::open(io, endpoint, &authority, generation).await
+    }
+
+    fn credentials(&self) -> Credentials {
+        let tls = self.tls.as_ref();
+        tls.expect("a channel with network endpoints has TLS settings")
+            .credentials()
     }
 
     #[cfg(feature = "proxy")]
@@ -120,19 +124,18 @@ async fn handshake(
     endpoint: &Endpoint,
     io: BoxedIo,
 ) -> Result<TlsStream<BoxedIo>, ConnectReason> {
-    let name = tls.server_name(endpoint).ok_or(ConnectReason::ClosedEarly)?;
-    let stream = TlsConnector::from(tls.client())
-        .connect(name, io)
-        .await
-        .map_err(|error| match ConnectReason::from_io(error) {
-            ConnectReason::Tls(HandshakeError::Alert {
-                alert: Alert::Other(NO_APPLICATION_PROTOCOL),
-            }) => ConnectReason::NotHttp2 { answer: None },
-            reason => reason,
-        })?;
+    let name = tls
+        .server_name(endpoint)
+        .expect("network endpoints have a server name");
     // Talos tolerates peers that negotiate no protocol, and so do we: what the server says first will tell. Anything
     // we did not offer is refused by the TLS library itself.
-    Ok(stream)
+    let stream = TlsConnector::from(tls.client()).connect(name, io).await;
+    stream.map_err(|error| match ConnectReason::from_io(error) {
+        ConnectReason::Tls(HandshakeError::Alert {
+            alert: Alert::Other(NO_APPLICATION_PROTOCOL),
+        }) => ConnectReason::NotHttp2 { answer: None },
+        reason => reason,
+    })
 }
 
 /// Number of the TLS alert of a server that shares no ALPN protocol with us.

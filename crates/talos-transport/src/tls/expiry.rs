@@ -67,9 +67,16 @@ impl ExpiryNotice {
     ///
     /// Cheap enough for every call: nearly always one comparison.
     pub(crate) fn check(&self, facts: &CertificateFacts, now: SystemTime) {
+        if let Some(validity) = self.news(facts, now) {
+            say(validity, facts);
+        }
+    }
+
+    /// What has to be said now and was not said before.
+    fn news(&self, facts: &CertificateFacts, now: SystemTime) -> Option<Validity> {
         let due = self.due.load(Ordering::Relaxed);
         if seconds(now) < due {
-            return;
+            return None;
         }
         let validity = facts.validity(now);
         let next = match validity {
@@ -83,9 +90,7 @@ impl ExpiryNotice {
         let mine = self
             .due
             .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
-        if mine.is_ok() {
-            say(validity, facts);
-        }
+        (mine.is_ok() && validity != Validity::Valid).then_some(validity)
     }
 }
 
@@ -117,3 +122,86 @@ fn seconds(time: SystemTime) -> u64 {
 }
 
 const NEVER: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// The facts of a certificate that begins now and lives as long as told, and its beginning.
+    fn living(life: Duration) -> (CertificateFacts, SystemTime) {
+        let begin = SystemTime::UNIX_EPOCH + 20_000 * DAY;
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.not_before = begin.into();
+        params.not_after = (begin + life).into();
+        let certificate = params.self_signed(&key).unwrap();
+        (CertificateFacts::parse(certificate.der()).unwrap(), begin)
+    }
+
+    #[test]
+    fn notice_is_a_tenth_of_the_life_but_no_more_than_a_month() {
+        for (life, notice) in [
+            (DAY, DAY / 10),
+            (100 * DAY, 10 * DAY),
+            (365 * DAY, 30 * DAY),
+            (3650 * DAY, 30 * DAY),
+            (Duration::ZERO, Duration::ZERO),
+        ] {
+            let (facts, begin) = living(life);
+            assert_eq!(facts.expires_soon_from(), begin + life - notice, "{life:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_second_of_a_certificate_are_valid() {
+        let (facts, begin) = living(100 * DAY);
+        let second = Duration::from_secs(1);
+        for (now, validity) in [
+            (begin - second, Validity::NotYetValid),
+            (begin, Validity::Valid),
+            (begin + 90 * DAY - second, Validity::Valid),
+            (begin + 90 * DAY, Validity::ExpiresSoon),
+            (begin + 100 * DAY, Validity::ExpiresSoon),
+            (begin + 100 * DAY + second, Validity::Expired),
+        ] {
+            assert_eq!(facts.validity(now), validity, "{now:?}");
+        }
+    }
+
+    #[test]
+    fn every_news_is_told_once() {
+        let (facts, begin) = living(100 * DAY);
+        let notice = ExpiryNotice::default();
+        let mut told = Vec::new();
+        for hours in 0..200 * 24 {
+            let now = begin - 50 * DAY + hours * HOUR;
+            told.extend(notice.news(&facts, now).map(|validity| (hours / 24, validity)));
+        }
+        assert_eq!(
+            told,
+            [
+                (0, Validity::NotYetValid),
+                (140, Validity::ExpiresSoon),
+                (150, Validity::Expired)
+            ]
+        );
+        // A clock that is set back is no news.
+        assert_eq!(notice.news(&facts, begin - DAY), None);
+    }
+
+    #[test]
+    fn a_certificate_found_expired_is_told_at_once_and_a_good_one_not_at_all() {
+        let (facts, begin) = living(DAY);
+        let notice = ExpiryNotice::default();
+        assert_eq!(notice.news(&facts, begin + 9 * DAY), Some(Validity::Expired));
+        assert_eq!(notice.news(&facts, begin + 10 * DAY), None);
+        let notice = ExpiryNotice::default();
+        assert_eq!(notice.news(&facts, begin + HOUR), None);
+        assert_eq!(notice.news(&facts, begin + 2 * HOUR), None);
+    }
+}

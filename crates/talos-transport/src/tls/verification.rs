@@ -50,7 +50,11 @@ impl ServerVerification {
     /// feature `native-roots`.
     #[cfg(feature = "native-roots")]
     pub fn native_roots() -> Result<Self, TlsError> {
-        let found = rustls_native_certs::load_native_certs();
+        Self::from_store(rustls_native_certs::load_native_certs())
+    }
+
+    #[cfg(feature = "native-roots")]
+    fn from_store(found: rustls_native_certs::CertificateResult) -> Result<Self, TlsError> {
         if found.certs.is_empty() {
             let reason = found
                 .errors
@@ -134,5 +138,73 @@ impl DangerousVerification {
     /// key of the certificate it shows, so the connection cannot be taken over later.
     pub fn skip(self) -> ServerVerification {
         ServerVerification(Check::Leaf(None))
+    }
+}
+
+/// The process's own store depends on the machine and its environment, so these bring stores of their own.
+#[cfg(all(test, feature = "native-roots"))]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::crypto::CryptoProvider;
+    use rustls_native_certs::load_certs_from_paths;
+    use rustls_pki_types::{ServerName, UnixTime};
+
+    use super::*;
+    use crate::tls::verify::verifier;
+
+    struct Ca(Issuer<'static, KeyPair>, String);
+
+    impl Ca {
+        fn new() -> Self {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let pem = params.self_signed(&key).unwrap().pem();
+            Self(Issuer::new(params, key), pem)
+        }
+
+        fn accepts(&self, store: &ServerVerification, provider: &Arc<CryptoProvider>) -> bool {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(["omni.example.org".to_owned()]).unwrap();
+            let leaf = params.signed_by(&key, &self.0).unwrap();
+            let name = ServerName::try_from("omni.example.org").unwrap();
+            let verifier = verifier(&store.0, provider).unwrap();
+            verifier
+                .verify_server_cert(leaf.der(), &[], &name, &[], UnixTime::now())
+                .is_ok()
+        }
+    }
+
+    fn store(file: &Path) -> Result<ServerVerification, TlsError> {
+        ServerVerification::from_store(load_certs_from_paths(Some(file), None))
+    }
+
+    #[test]
+    fn trusts_what_the_store_holds_and_nothing_else() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let [one, other, stranger] = [Ca::new(), Ca::new(), Ca::new()];
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bundle.crt");
+        fs::write(&file, format!("{}{}", one.1, other.1)).unwrap();
+        let store = store(&file).unwrap();
+        let accepted = [&one, &other, &stranger].map(|ca| ca.accepts(&store, &provider));
+        assert_eq!(accepted, [true, true, false]);
+    }
+
+    #[test]
+    fn a_store_without_certificates_is_an_error_with_its_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = folder.path().join("empty");
+        fs::write(&empty, "").unwrap();
+        let missing = folder.path().join("missing");
+        for (file, expected) in [(&empty, "it is empty"), (&missing, "missing")] {
+            match store(file) {
+                Err(TlsError::SystemRoots { reason }) => assert!(reason.contains(expected), "{reason}"),
+                unexpected => panic!("{file:?}: {unexpected:?}"),
+            }
+        }
     }
 }
