@@ -180,6 +180,9 @@ impl ClientBuilder {
 
     /// Checks everything that can be checked without a server, and makes the client.
     ///
+    /// With the feature `proxy`, the variables `HTTPS_PROXY` and `NO_PROXY` of the environment are read now, and not
+    /// again later, unless it was said before which proxy to use.
+    ///
     /// # Errors
     ///
     /// `Config`. The source is a [`ConfigError`](crate::config::ConfigError) where the talosconfig is at

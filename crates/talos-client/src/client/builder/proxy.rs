@@ -9,7 +9,7 @@ use crate::error::Result;
 #[cfg(feature = "proxy")]
 use crate::{
     client::builder::config_error,
-    proxy::{ProxyEnvironment, ProxyPolicy},
+    proxy::{ProxyEnvironment, ProxyEnvironmentError, ProxyPolicy},
 };
 
 #[cfg(feature = "proxy")]
@@ -45,12 +45,15 @@ impl ClientBuilder {
     }
 
     pub(super) fn with_proxy(&mut self, channel: ChannelBuilder) -> Result<ChannelBuilder> {
-        let policy = match (self.proxy.take(), self.proxy_environment.take()) {
-            (Some(policy), _) => policy,
-            (None, Some(environment)) => environment.policy().map_err(config_error)?,
-            (None, None) => ProxyEnvironment::from_env().policy().map_err(config_error)?,
-        };
-        Ok(channel.proxy(policy))
+        Ok(channel.proxy(self.proxy_policy().map_err(config_error)?))
+    }
+
+    fn proxy_policy(&mut self) -> Result<ProxyPolicy, ProxyEnvironmentError> {
+        match (self.proxy.take(), self.proxy_environment.take()) {
+            (Some(policy), _) => Ok(policy),
+            (None, Some(environment)) => environment.policy(),
+            (None, None) => ProxyEnvironment::from_env().policy(),
+        }
     }
 }
 
@@ -77,5 +80,67 @@ impl ClientBuilder {
 
     pub(super) fn with_proxy(&mut self, channel: ChannelBuilder) -> Result<ChannelBuilder> {
         Ok(channel)
+    }
+}
+
+#[cfg(all(test, feature = "proxy", feature = "talosconfig"))]
+mod tests {
+    use super::*;
+    use crate::{client::Client, proxy::Proxy};
+
+    #[test]
+    fn the_builder_goes_before_the_context_and_that_before_the_environment() {
+        let own: Proxy = "http://own:1".parse().expect("a proxy");
+        let (context, environment) = ("http://context:1", "http://environment:1");
+        for (explicit, context, environment, expected) in [
+            (None, None, None, None),
+            (None, None, Some(environment), Some(environment)),
+            (None, Some(context), None, Some(context)),
+            (None, Some(context), Some(environment), Some(context)),
+            (None, Some(context), Some("not a proxy"), Some(context)),
+            (None, Some("direct"), Some(environment), None),
+            (
+                Some(own.clone().into()),
+                Some(context),
+                Some(environment),
+                Some("http://own:1"),
+            ),
+            (
+                Some(own.clone().into()),
+                None,
+                Some(environment),
+                Some("http://own:1"),
+            ),
+            (
+                Some(own.into()),
+                Some("not a proxy"),
+                Some("not a proxy"),
+                Some("http://own:1"),
+            ),
+            (
+                Some(ProxyPolicy::direct()),
+                Some(context),
+                Some(environment),
+                None,
+            ),
+        ] {
+            let name = format!("{explicit:?}, {context:?}, {environment:?}");
+            let environment = ProxyEnvironment::with_variables(|name| {
+                let value = environment.filter(|_| name == "HTTPS_PROXY");
+                value.map(Into::into)
+            });
+            let mut builder = Client::builder().proxy_environment(environment);
+            builder.proxy = explicit;
+            let mut settings = Context::new(["10.5.0.2"]);
+            settings.proxy_url = context.map(Into::into);
+            builder
+                .take_proxy_of(&settings, "main", &Origin::Memory)
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            let policy = builder
+                .proxy_policy()
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            let chosen = policy.proxy_for(&"10.5.0.2".parse().expect("an endpoint"));
+            assert_eq!(chosen.map(ToString::to_string).as_deref(), expected, "{name}");
+        }
     }
 }
