@@ -5,6 +5,7 @@
 
 #![expect(clippy::missing_errors_doc, reason = "not an API: every error ends up on the terminal, with its context")]
 
+pub mod ci;
 pub mod codegen;
 pub mod coverage;
 pub mod coverage_page;
