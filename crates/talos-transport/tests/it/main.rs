@@ -1,0 +1,16 @@
+//! Everything over real sockets and real TLS, on loopback.
+
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod calls;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod client;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod endpoints;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod handshake;
+mod material;
+mod pki;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod reconnect;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod server;
