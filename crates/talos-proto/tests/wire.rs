@@ -1,5 +1,7 @@
 //! Messages against golden bytes; each file below `data` tells where its bytes come from.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::fmt::Debug;
 
 use bytes::Bytes;
