@@ -132,7 +132,11 @@ pub fn run(arguments: &Protos, out: &mut dyn Write) -> Result<ExitCode> {
 impl From {
     fn read(&self, ours: &Tree) -> Result<Upstream> {
         let source = Source::open(&self.from, self.rev.as_deref())?;
-        upstream::load(source.folder(), &self.include, ours)
+        let read = upstream::load(source.folder(), &self.include, ours);
+        match source.origin() {
+            Some(origin) => read.with_context(|| origin.to_owned()),
+            None => read,
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct Source {
     folder: PathBuf,
+    /// What the folder is a copy of.
+    origin: Option<String>,
     _copy: Option<TempDir>,
 }
 
@@ -18,6 +20,11 @@ impl Source {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What the folder is a copy of, unless it is the one that was asked for.
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
     }
 
     /// Opens `from`: a folder as it is, a revision of a git checkout, or a clone of a git URL (without `rev`
@@ -34,6 +41,7 @@ impl Source {
             match rev {
                 None => Ok(Self {
                     folder: path.to_path_buf(),
+                    origin: None,
                     _copy: None,
                 }),
                 Some(rev) => revision(path, rev),
@@ -65,13 +73,14 @@ fn clone(url: &str, rev: Option<&str>) -> Result<Source> {
         git.args(["--branch", rev]);
     }
     git.arg("--").arg(url).arg(&folder);
-    let what = match rev {
-        Some(rev) => format!("cloning {} at branch or tag {rev}", without_login(url)),
-        None => format!("cloning {}", without_login(url)),
+    let origin = match rev {
+        Some(rev) => format!("{} at branch or tag {rev}", without_login(url)),
+        None => without_login(url),
     };
-    run(git, &what, login(url))?;
+    run(git, &format!("cloning {origin}"), login(url))?;
     Ok(Source {
         folder,
+        origin: Some(origin),
         _copy: Some(copy),
     })
 }
@@ -113,7 +122,8 @@ fn revision(dir: &Path, rev: &str) -> Result<Source> {
             .env("GIT_INDEX_FILE", copy.path().join("index"));
         git
     };
-    let what = format!("reading revision {rev} of {}", dir.display());
+    let origin = format!("revision {rev} of {}", dir.display());
+    let what = format!("reading {origin}");
     let mut read = command();
     read.args(["read-tree", &tree]);
     run(read, &what, None)?;
@@ -125,6 +135,7 @@ fn revision(dir: &Path, rev: &str) -> Result<Source> {
     run_with_input(checkout, &names, &what)?;
     Ok(Source {
         folder,
+        origin: Some(origin),
         _copy: Some(copy),
     })
 }
@@ -136,9 +147,13 @@ fn temporary() -> Result<TempDir> {
         .context("creating a temporary folder")
 }
 
-/// A git that never asks for a password and speaks English.
+/// A git that never asks for a password, speaks English, and does not take a repository from a hook that may
+/// have started this program.
 fn git() -> Command {
     let mut git = Command::new("git");
+    for inherited in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+        git.env_remove(inherited);
+    }
     git.env("GIT_TERMINAL_PROMPT", "0")
         .env("LC_ALL", "C")
         .stdin(Stdio::null());

@@ -279,32 +279,63 @@ mod tests {
     #[test]
     fn code_that_cannot_be_written_undoes_everything() {
         let root = workspace();
-        std::fs::create_dir(root.path().join("code")).unwrap();
-        std::fs::write(root.path().join("code/first.rs"), "old").unwrap();
-        std::fs::create_dir(root.path().join("code/zlast.rs")).unwrap();
+        std::fs::create_dir(root.path().join("src")).unwrap();
+        std::fs::write(root.path().join("src/first.rs"), "old").unwrap();
+        std::fs::write(root.path().join("proto/lock.toml"), "old").unwrap();
         let before = names(root.path());
 
         let mut code = Outputs::default();
-        code.insert("code/first.rs", "new".to_owned());
-        code.insert("code/new.rs", "new".to_owned());
-        code.insert("code/sub/zlast.rs", "new".to_owned());
+        code.insert("proto/lock.toml", "new".to_owned());
+        code.insert("src/first.rs", "new".to_owned());
+        code.insert("src/new.rs", "new".to_owned());
+        code.insert("src/sub/zlast.rs", "new".to_owned());
         // A file where the generator needs a folder.
-        std::fs::write(root.path().join("code/sub"), "in the way").unwrap();
+        std::fs::write(root.path().join("src/sub"), "in the way").unwrap();
         let error = format!(
             "{:#}",
             staged(root.path()).install(root.path(), Some(&code)).unwrap_err()
         );
 
-        std::fs::remove_file(root.path().join("code/sub")).unwrap();
-        assert!(error.contains("as it was before"), "{error}");
+        std::fs::remove_file(root.path().join("src/sub")).unwrap();
+        assert!(
+            error.contains("as it was before") && error.contains("src/sub"),
+            "{error}"
+        );
         assert_eq!(names(root.path()), before);
+        assert_eq!(
+            std::fs::read_to_string(root.path().join("proto/lock.toml")).unwrap(),
+            "old"
+        );
         assert_eq!(
             std::fs::read_to_string(root.path().join("proto/a/a.proto")).unwrap(),
             "old"
         );
         assert_eq!(
-            std::fs::read_to_string(root.path().join("code/first.rs")).unwrap(),
+            std::fs::read_to_string(root.path().join("src/first.rs")).unwrap(),
             "old"
         );
+    }
+
+    #[test]
+    fn a_backup_brings_back_what_was_there() {
+        let root = workspace();
+        std::fs::create_dir(root.path().join("src")).unwrap();
+        std::fs::write(root.path().join("src/first.rs"), "old").unwrap();
+        std::fs::write(root.path().join("src/stale.rs"), "stale").unwrap();
+        let before = names(root.path());
+
+        let mut code = Outputs::default();
+        code.own_folder("src");
+        code.insert("src/first.rs", "new".to_owned());
+        code.insert("src/sub/new.rs", "new".to_owned());
+        let backup = Backup::of(root.path(), Some(&code)).unwrap();
+        code.write(root.path()).unwrap();
+        assert_ne!(names(root.path()), before);
+
+        backup.restore(root.path()).unwrap();
+        assert_eq!(names(root.path()), before);
+        let first = std::fs::read_to_string(root.path().join("src/first.rs")).unwrap();
+        let stale = std::fs::read_to_string(root.path().join("src/stale.rs")).unwrap();
+        assert_eq!((first.as_str(), stale.as_str()), ("old", "stale"));
     }
 }

@@ -117,6 +117,51 @@ service Odd {
 }
 
 #[test]
+fn types_and_packages_of_one_name_survive() {
+    let fixture = Fixture::new();
+    let file = "\
+syntax = \"proto3\";
+
+package lamp.odd;
+
+import \"common/common.proto\";
+import \"google/protobuf/empty.proto\";
+import \"lamp/events.proto\";
+import \"lamp/odd/common/hidden.proto\";
+
+message Level {
+  message google {}
+  message Level {}
+  lamp.Level near = 1;
+  lamp.odd.Level own = 2;
+  Level inner = 3;
+  .common.Metadata common = 4;
+  lamp.odd.common.Metadata hidden = 5;
+  .google.protobuf.Empty empty = 6;
+  map<string, google> others = 7;
+}
+";
+    fixture.write("ours/proto/lamp/odd/odd.proto", file);
+    fixture.write(
+        "ours/proto/lamp/odd/common/hidden.proto",
+        "syntax = \"proto3\";\n\npackage lamp.odd.common;\n\nmessage Metadata {}\n",
+    );
+    fmt(&fixture, false).succeeded();
+    let rewritten = fixture.read("ours/proto/lamp/odd/odd.proto");
+    fmt(&fixture, true).succeeded();
+    // Written differently, but each name still means what it meant.
+    copy(&fixture.path("ours/proto"), &fixture.path("same"));
+    fixture.write("same/lamp/odd/odd.proto", file);
+    let same = fixture.path("same");
+    let run = fixture.diff(&["--from", same.to_str().unwrap()]).succeeded();
+    assert!(
+        run.stdout.starts_with("no difference"),
+        "{}\n{rewritten}",
+        run.stdout
+    );
+}
+
+#[test]
 fn reserved_ranges_up_to_the_highest_number_survive() {
     let fixture = Fixture::new();
     let file = "\

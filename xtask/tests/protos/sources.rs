@@ -145,6 +145,19 @@ fn folders_that_cannot_be_read_are_named() {
 }
 
 #[test]
+fn a_revision_without_protos_is_named() {
+    let fixture = Fixture::new();
+    repository(&fixture);
+    let folder = fixture.path("upstream");
+    git(&folder, &["rm", "-r", "--quiet", "api"]);
+    git(&folder, &["commit", "--quiet", "--message", "Third"]);
+    git(&folder, &["tag", "empty"]);
+    fixture
+        .diff(&["--rev", "empty"])
+        .failed_with(&["revision empty of", "upstream: no .proto file below"]);
+}
+
+#[test]
 fn a_file_that_is_not_proto3_is_named() {
     let fixture = Fixture::new();
     fixture.write(

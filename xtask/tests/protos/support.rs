@@ -136,6 +136,9 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     ];
     let output = Command::new("git")
         .current_dir(folder)
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .env_remove("GIT_INDEX_FILE")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .args(identity)
