@@ -31,12 +31,9 @@ impl Moment {
         Self::from(SystemTime::now())
     }
 
+    #[cfg(test)]
     pub(crate) const fn from_unix(seconds: i64, nanos: u32) -> Self {
         Self { seconds, nanos }
-    }
-
-    pub(crate) const fn unix_seconds(self) -> i64 {
-        self.seconds
     }
 
     /// This moment moved by `offset`, to the past if `back` is set.

@@ -22,6 +22,7 @@ pub use cluster::{Listen, SimCluster, SimClusterBuilder, SimNode, TalosconfigBui
 pub use error::SimError;
 pub use node::MachineRole;
 pub use node::kernel::KernelPriority;
+pub use node::resources::specs::MachineStage;
 pub use node::services::ServiceState;
 pub use node::stats::MemoryInfo;
 pub use record::{RecordedCall, Recorder};

@@ -124,6 +124,7 @@ impl SimClusterBuilder {
         let facts = Arc::new(ClusterFacts {
             kubeconfig: kubeconfig::render(&self.name, addressing::node_address(0), &kubernetes)?,
             name: self.name.clone(),
+            members: Arc::default(),
         });
         let rng = SimRng::new(self.seed);
         let listen = self.listen.resolve();

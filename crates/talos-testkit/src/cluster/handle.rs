@@ -12,6 +12,7 @@ use crate::clock::Moment;
 use crate::error::SimError;
 use crate::network::Network;
 use crate::node::kernel::KernelPriority;
+use crate::node::resources::specs::MachineStage;
 use crate::node::services::ServiceState;
 use crate::node::stats::{LoadAverages, MemoryInfo};
 use crate::node::{MachineRole, Node};
@@ -125,10 +126,17 @@ impl SimNode {
         self.node().kernel.append("kern", priority, Moment::now(), text);
     }
 
+    /// Lets the machine status say that the machine is in `stage`. The stage changes nothing else.
+    pub fn set_stage(&self, stage: MachineStage) {
+        *self.node().stage.lock() = stage;
+        self.node().publish_status();
+    }
+
     /// Moves a service to `state`, with an event that says `message`. A service that does not exist is
     /// added. A service that leaves `Running` becomes unhealthy, one that starts has unknown health.
     pub fn set_service_state(&self, service: &str, state: ServiceState, message: &str) {
         self.node().services.set_state(service, state, message);
+        self.node().publish_status();
     }
 
     /// Lets the health check of a running service succeed or fail, with an event.
@@ -157,6 +165,7 @@ impl SimNode {
     /// Sets the Talos release of this node, with the leading `v`. An older one knows fewer RPCs.
     pub fn set_talos_version(&self, tag: impl Into<String>) {
         self.node().version.lock().tag = tag.into();
+        self.node().publish_version();
     }
 
     /// Creates or replaces the regular file at the absolute `path`.

@@ -3,6 +3,7 @@
 pub(crate) mod files;
 pub(crate) mod kernel;
 pub(crate) mod logs;
+pub(crate) mod resources;
 pub(crate) mod services;
 pub(crate) mod stats;
 
@@ -21,6 +22,9 @@ use crate::sync::Guarded;
 use files::{Contents, FileTree, LiveFile};
 use kernel::KernelLog;
 use logs::LogStore;
+use resources::ResourceStore;
+use resources::collection::Collection;
+use resources::specs::{self, MachineStage};
 use services::ServiceTable;
 use stats::{LoadAverages, MemoryInfo, TalosVersion};
 
@@ -94,6 +98,8 @@ pub(crate) struct ClusterFacts {
     pub(crate) name: String,
     /// What `Kubeconfig` returns.
     pub(crate) kubeconfig: String,
+    /// The `Members` resources, which all nodes agree about.
+    pub(crate) members: Arc<Collection>,
 }
 
 /// One simulated machine.
@@ -109,6 +115,8 @@ pub(crate) struct Node {
     pub(crate) load: Guarded<LoadAverages>,
     pub(crate) version: Guarded<TalosVersion>,
     pub(crate) boot_id: Guarded<String>,
+    pub(crate) stage: Guarded<MachineStage>,
+    pub(crate) resources: ResourceStore,
     /// Cancelled when the machine goes down; `None` while it is down.
     power: Guarded<Option<CancellationToken>>,
     rng: SimRng,
@@ -132,6 +140,8 @@ impl Node {
                 sha: rng.fork("sha").hex(8),
             }),
             boot_id: Guarded::new(rng.fork("boot id").uuid()),
+            stage: Guarded::default(),
+            resources: ResourceStore::new(rng.fork("cookie").next_u64(), Arc::clone(&cluster.members)),
             power: Guarded::default(),
             identity,
             cluster,
@@ -140,7 +150,26 @@ impl Node {
         };
         boot::write_logs(&node, boot);
         boot::write_files(&node);
+        node.resources.put(specs::hostname_status(&node.identity));
+        node.resources.put(specs::boot_id(&node.boot_id.lock()));
+        node.publish_version();
+        node.publish_status();
         node
+    }
+
+    /// Lets the resources say which Talos the machine runs.
+    pub(crate) fn publish_version(&self) {
+        let tag = self.version.lock().tag.clone();
+        self.resources.put(specs::version(&tag));
+        self.resources.put(specs::member(&self.identity, &tag));
+    }
+
+    /// Lets the resources say what the machine does, which services run and whether all is ready.
+    pub(crate) fn publish_status(&self) {
+        self.resources.put_services(&self.services.all());
+        let stage = *self.stage.lock();
+        self.resources
+            .put(specs::machine_status(stage, self.services.unmet()));
     }
 
     /// The bytes a regular file has right now.

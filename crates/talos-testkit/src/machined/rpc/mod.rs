@@ -4,6 +4,7 @@
 pub(super) mod files;
 pub(super) mod kubeconfig;
 pub(super) mod logs;
+pub(super) mod resources;
 pub(super) mod services;
 pub(super) mod system;
 
