@@ -1,3 +1,10 @@
-//! What users of the client see, against files and against a simulated cluster.
+//! What users of the client see, against files and against a simulated cluster over real TLS.
 
+mod credentials;
+mod failures;
+mod machine;
+mod resources;
+mod routing;
+mod streams;
+mod support;
 mod talosconfig;
