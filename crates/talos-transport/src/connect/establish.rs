@@ -30,13 +30,11 @@ impl Establish {
         stage: &mut ConnectStage,
     ) -> Result<Connection, ConnectReason> {
         let io = self.connector.connect(endpoint).await?;
-        let tls = self.tls.as_ref().filter(|_| !endpoint.is_unix());
-        let io: BoxedIo = match tls {
-            Some(tls) => {
-                *stage = ConnectStage::Tls;
-                Box::new(handshake(tls, endpoint, io).await?)
-            }
-            None => io,
+        let (io, secure): (BoxedIo, _) = if endpoint.is_unix() {
+            (io, false)
+        } else {
+            *stage = ConnectStage::Tls;
+            (Box::new(self.handshake(endpoint, io).await?), true)
         };
         *stage = ConnectStage::Http2;
         let authority = if self.port_in_authority {
@@ -44,7 +42,26 @@ impl Establish {
         } else {
             endpoint.authority_host()
         };
-        Connection::open(io, endpoint, &authority, tls.is_some()).await
+        Connection::open(io, endpoint, &authority, secure).await
+    }
+
+    async fn handshake(&self, endpoint: &Endpoint, io: BoxedIo) -> Result<TlsStream<BoxedIo>, ConnectReason> {
+        let tls = self
+            .tls
+            .as_ref()
+            .expect("a channel with network endpoints has TLS settings");
+        let name = tls
+            .server_name(endpoint)
+            .expect("network endpoints have a server name");
+        // Talos tolerates peers that negotiate no protocol, and so do we: what the server says first will tell. Anything
+        // we did not offer is refused by the TLS library itself.
+        let stream = TlsConnector::from(tls.client()).connect(name, io).await;
+        stream.map_err(|error| match ConnectReason::from_io(error) {
+            ConnectReason::Tls(HandshakeError::Alert {
+                alert: Alert::Other(NO_APPLICATION_PROTOCOL),
+            }) => ConnectReason::NotHttp2 { answer: None },
+            reason => reason,
+        })
     }
 }
 
@@ -66,26 +83,6 @@ impl Dial for Establish {
         }
         result
     }
-}
-
-async fn handshake(
-    tls: &TlsConfig,
-    endpoint: &Endpoint,
-    io: BoxedIo,
-) -> Result<TlsStream<BoxedIo>, ConnectReason> {
-    let name = tls.server_name(endpoint).ok_or(ConnectReason::ClosedEarly)?;
-    let stream = TlsConnector::from(tls.client())
-        .connect(name, io)
-        .await
-        .map_err(|error| match ConnectReason::from_io(error) {
-            ConnectReason::Tls(HandshakeError::Alert {
-                alert: Alert::Other(NO_APPLICATION_PROTOCOL),
-            }) => ConnectReason::NotHttp2 { answer: None },
-            reason => reason,
-        })?;
-    // Talos tolerates peers that negotiate no protocol, and so do we: what the server says first will tell. Anything
-    // we did not offer is refused by the TLS library itself.
-    Ok(stream)
 }
 
 /// Number of the TLS alert of a server that shares no ALPN protocol with us.

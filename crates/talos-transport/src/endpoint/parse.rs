@@ -16,12 +16,12 @@ impl FromStr for Endpoint {
             return parse_unix(path, input);
         }
         let Some((scheme, rest)) = split_url(input) else {
-            return parse_authority(input, input, Endpoint::DEFAULT_PORT, EmptyPort::Refuse);
+            return parse_authority(input, input, Self::DEFAULT_PORT, EmptyPort::Refuse);
         };
         let default_port = if scheme.eq_ignore_ascii_case("https") {
             443
         } else {
-            Endpoint::DEFAULT_PORT
+            Self::DEFAULT_PORT
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);

@@ -4,8 +4,11 @@
 //! network and with a clock of the test's own.
 
 mod order;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -82,13 +85,11 @@ impl<D: Dial> Pool<D> {
     /// A caller that goes away does not disturb the others; the connection is made in any case, unless the pool
     /// itself is dropped.
     pub(crate) async fn connection(&self) -> Result<D::Connection, ConnectError> {
-        loop {
+        for _ in 0..2 {
             let mut outcome = match self.ready_or_outcome() {
                 Ok(connection) => return Ok(connection),
                 Err(outcome) => outcome,
             };
-            // The attempt ends without an outcome only if the runtime it runs on is shut down; then a call on another
-            // runtime starts anew.
             if let Ok(outcome) = outcome.wait_for(Option::is_some).await {
                 match outcome.as_ref() {
                     Some(Outcome::Connected { connection, .. }) => return Ok(connection.clone()),
@@ -96,7 +97,15 @@ impl<D: Dial> Pool<D> {
                     None => {}
                 }
             }
+            // The attempt ended without an outcome, most likely because the runtime it ran on was shut down. A call on
+            // another runtime starts a new one.
         }
+        let endpoints = self.lock().endpoints.clone();
+        let abandoned = |endpoint| {
+            let error = io::Error::new(io::ErrorKind::Interrupted, "the attempt was abandoned");
+            ConnectFailure::new(endpoint, ConnectReason::Io(error))
+        };
+        Err(ConnectError::new(endpoints.into_iter().map(abandoned).collect()))
     }
 
     fn ready_or_outcome(&self) -> Result<D::Connection, Pending<D::Connection>> {
@@ -160,7 +169,7 @@ impl<C: Pooled> State<C> {
                     self.phase = Phase::Ready(connection);
                 }
                 Some(Outcome::Failed(_)) => self.phase = Phase::Idle,
-                None if attempt.task.is_finished() => self.phase = Phase::Idle,
+                None if attempt.outcome.has_changed().is_err() => self.phase = Phase::Idle,
                 None => {}
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use talos_transport::connect::{Connect, ConnectReason, ConnectStage};
+use talos_transport::connect::{Connect, ConnectReason};
 use talos_transport::{AnsweredBy, BuildError, Channel, Endpoint, Error};
 use tokio::net::TcpListener;
 use tonic::Code;
@@ -121,25 +121,6 @@ async fn a_name_without_address_is_told() {
         matches!(connect_reason(&status), ConnectReason::Resolve(_)),
         "{status:?}"
     );
-}
-
-#[tokio::test]
-async fn a_silent_server_costs_no_more_than_the_connect_timeout() {
-    let cluster = Cluster::new();
-    let (_listener, endpoint) = silent().await;
-    let timeout = Duration::from_millis(50);
-    let channel = builder(endpoint, tls(&cluster.ca, &cluster.client))
-        .connect_timeout(timeout)
-        .build()
-        .unwrap();
-    let status = echo(&channel).await.unwrap_err();
-    match connect_reason(&status) {
-        ConnectReason::TimedOut { after, stage } => {
-            assert_eq!((*after, *stage), (timeout, ConnectStage::Tls))
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(status.code(), Code::Unavailable);
 }
 
 #[tokio::test]

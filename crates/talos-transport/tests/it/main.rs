@@ -9,8 +9,12 @@ mod endpoints;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod handshake;
 mod material;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod memory;
 mod pki;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod reconnect;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod server;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod tracing;

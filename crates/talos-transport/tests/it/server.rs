@@ -17,7 +17,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use talos_transport::Endpoint;
+use talos_transport::connect::Connect;
+use talos_transport::{ConnectReason, Endpoint};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -161,6 +162,26 @@ impl Server {
         }
     }
 
+    /// Serves without TLS and without a network, for tests with a clock of their own; use it as a connector.
+    pub(crate) fn in_memory() -> (Self, Memory) {
+        let state = Arc::new(State::default());
+        let (command, commands) = watch::channel(Command::Serve);
+        let memory = Memory {
+            state: Arc::clone(&state),
+            commands,
+        };
+        let accepting = tokio::spawn(async {});
+        (
+            Self {
+                address: "127.0.0.1:1".parse().unwrap(),
+                state,
+                accepting,
+                command,
+            },
+            memory,
+        )
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -200,6 +221,22 @@ impl Server {
     pub(crate) async fn connections_ended(&self) {
         let mut open = self.state.open.subscribe();
         open.wait_for(|open| *open == 0).await.unwrap();
+    }
+}
+
+/// Connects to a [`Server`] in memory.
+pub(crate) struct Memory {
+    state: Arc<State>,
+    commands: watch::Receiver<Command>,
+}
+
+impl Connect for Memory {
+    type Io = tokio::io::DuplexStream;
+
+    async fn connect(&self, _endpoint: &Endpoint) -> Result<Self::Io, ConnectReason> {
+        let (ours, theirs) = tokio::io::duplex(64 << 10);
+        tokio::spawn(serve(theirs, Arc::clone(&self.state), self.commands.clone()));
+        Ok(ours)
     }
 }
 
