@@ -9,6 +9,7 @@ use talos_client::{
 };
 
 const BAR_WIDTH: u64 = 24;
+const LINE_WIDTH: usize = 100;
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 pub(crate) struct Report {
@@ -87,7 +88,7 @@ impl Report {
             );
         }
         for line in &self.log {
-            println!("    {} {line}", paint.dim("machined  |"));
+            println!("    {} {}", paint.dim("machined  |"), shortened(line));
         }
         println!();
     }
@@ -109,6 +110,14 @@ async fn last_lines(node: &Node, count: u32) -> Result<Vec<String>> {
         lines.push(line?);
     }
     Ok(lines)
+}
+
+/// At most [`LINE_WIDTH`] characters.
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(LINE_WIDTH) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 fn gib(bytes: u64) -> f64 {
