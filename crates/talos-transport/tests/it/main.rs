@@ -1,4 +1,5 @@
 //! Everything over real sockets and real TLS, on loopback.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod calls;
