@@ -6,16 +6,24 @@ mod calls;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod client;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod echo;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod endpoints;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod handshake;
 mod material;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod memory;
+#[cfg_attr(
+    not(any(feature = "ring", feature = "aws-lc-rs")),
+    expect(dead_code, reason = "without a provider there are no servers")
+)]
 mod pki;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod reconnect;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod server;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod strangers;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod tracing;
