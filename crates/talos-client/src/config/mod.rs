@@ -14,7 +14,7 @@ mod lookup;
 mod save;
 mod talosconfig;
 
-#[cfg(feature = "archive")]
+#[cfg(all(feature = "archive", feature = "machine"))]
 pub(crate) use save::write_secret_file;
 
 pub use context::{Auth, Context};
