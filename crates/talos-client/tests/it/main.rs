@@ -3,6 +3,7 @@
 mod credentials;
 mod failures;
 mod machine;
+#[cfg(feature = "def-runtime")]
 mod resources;
 mod routing;
 mod streams;
