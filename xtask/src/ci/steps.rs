@@ -94,7 +94,9 @@ pub(super) fn all(root: &Path, nextest: bool) -> Result<Vec<Step>> {
             ..step(
                 "deny",
                 "licences, sources and who may depend on what",
-                [Command::cargo("deny check bans licenses sources")],
+                [Command::cargo(
+                    "deny check --allow unused-wrapper bans licenses sources",
+                )],
             )
         },
         step(
