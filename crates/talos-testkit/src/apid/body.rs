@@ -224,6 +224,7 @@ impl http_body::Body for Compressed {
 pub(crate) struct RequestRelay<B, F> {
     reader: MessageReader<B>,
     on_message: F,
+    prefetched: Option<Option<Result<Frame<Bytes>, Status>>>,
 }
 
 impl<B, F> RequestRelay<B, F>
@@ -235,7 +236,19 @@ where
         Self {
             reader: MessageReader::new(body, encoding),
             on_message,
+            prefetched: None,
         }
+    }
+}
+
+impl<B, F> RequestRelay<B, F>
+where
+    Self: http_body::Body<Data = Bytes, Error = Status> + Unpin,
+{
+    /// Takes the first message in, so that it is seen even if nobody asks for it.
+    pub(crate) async fn prefetch(&mut self) {
+        let first = std::future::poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut *self), cx)).await;
+        self.prefetched = Some(first);
     }
 }
 
@@ -252,6 +265,9 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(first) = self.prefetched.take() {
+            return Poll::Ready(first);
+        }
         Poll::Ready(match ready!(self.reader.poll_message(cx)) {
             None => None,
             Some(Ok(message)) => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use talos_proto::methods;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
@@ -46,8 +47,19 @@ impl Apid {
             let call = call.clone();
             move |message: &bytes::Bytes| call.message(message)
         };
-        let body = Body::new(RequestRelay::new(body, encoding, on_message));
-        let response = self.serve(certificate_roles, call, Request::from_parts(parts, body));
+        let mut body = RequestRelay::new(body, encoding, on_message);
+        let streams = methods::by_path(path).is_none_or(|method| method.streaming.client_streams());
+        let response = async move {
+            if !streams {
+                body.prefetch().await;
+            }
+            self.serve(
+                certificate_roles,
+                call,
+                Request::from_parts(parts, Body::new(body)),
+            )
+            .await
+        };
         let response = match deadline {
             None => response.await,
             Some(deadline) => abort_on(response, expiry(deadline)).await,

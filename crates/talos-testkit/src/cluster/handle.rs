@@ -135,8 +135,9 @@ impl SimNode {
     /// Moves a service to `state`, with an event that says `message`. A service that does not exist is
     /// added. A service that leaves `Running` becomes unhealthy, one that starts has unknown health.
     pub fn set_service_state(&self, service: &str, state: ServiceState, message: &str) {
-        self.node().services.set_state(service, state, message);
-        self.node().publish_status();
+        let node = self.node();
+        node.services.set_state(service, state, message);
+        node.publish_status();
     }
 
     /// Lets the health check of a running service succeed or fail, with an event.
@@ -145,11 +146,13 @@ impl SimNode {
     ///
     /// If the node has no such service, or if the service has no health check or does not run.
     pub fn set_service_health(&self, service: &str, healthy: bool, message: &str) {
-        let set = self.node().services.set_health(service, healthy, message);
+        let node = self.node();
+        let set = node.services.set_health(service, healthy, message);
         assert!(
             set.is_some(),
             "{service} is not a running service with a health check"
         );
+        node.publish_status();
     }
 
     /// Sets what `Memory` and `/proc/meminfo` say.

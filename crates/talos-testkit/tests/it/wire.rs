@@ -7,14 +7,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Request, Response, Uri};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use talos_proto::common::Data;
 use talos_proto::cosi::resource::state_client::StateClient;
+use talos_proto::machine::LogsRequest;
 use talos_proto::machine::machine_service_client::MachineServiceClient;
 use talos_testkit::pki::ClientCert;
 use talos_testkit::{SimCluster, SimNode};
@@ -23,28 +27,29 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::body::Body;
 use tonic::codegen::Service;
+use tonic::{Status, Streaming};
 
 /// A channel over one connection.
 #[derive(Clone)]
-pub struct Wire {
+pub(crate) struct Wire {
     sender: SendRequest<Body>,
     origin: Uri,
 }
 
 impl Wire {
     /// Connects to `node` as an administrator.
-    pub async fn admin(cluster: &SimCluster, node: &SimNode) -> Self {
+    pub(crate) async fn admin(cluster: &SimCluster, node: &SimNode) -> Self {
         Self::with_roles(cluster, node, &["os:admin"]).await
     }
 
-    pub async fn with_roles(cluster: &SimCluster, node: &SimNode, roles: &[&str]) -> Self {
+    pub(crate) async fn with_roles(cluster: &SimCluster, node: &SimNode, roles: &[&str]) -> Self {
         let cert = cluster.client_cert(roles.iter().copied()).unwrap();
         let config = client_config(cluster.authority().certificate_der(), Some(&cert));
         let stream = handshake(node.socket_addr(), config).await.unwrap();
         Self::over(stream, node.socket_addr()).await
     }
 
-    pub async fn over(stream: TlsStream<TcpStream>, address: SocketAddr) -> Self {
+    pub(crate) async fn over(stream: TlsStream<TcpStream>, address: SocketAddr) -> Self {
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .unwrap();
@@ -55,23 +60,39 @@ impl Wire {
         }
     }
 
-    pub fn machine(&self) -> MachineServiceClient<Self> {
+    pub(crate) fn machine(&self) -> MachineServiceClient<Self> {
         MachineServiceClient::with_origin(self.clone(), self.origin.clone())
             .max_decoding_message_size(64 << 20)
     }
 
-    pub fn state(&self) -> StateClient<Self> {
+    pub(crate) fn state(&self) -> StateClient<Self> {
         StateClient::with_origin(self.clone(), self.origin.clone())
     }
 
-    /// Sends a request with a path and body of any kind.
-    pub async fn raw(&self, path: &str, headers: &[(&str, &str)], body: Body) -> Response<Incoming> {
-        let mut request = Request::builder()
-            .method("POST")
-            .uri(format!("{}{path}", self.origin_text()));
-        request = request
-            .header("content-type", "application/grpc")
-            .header("te", "trailers");
+    /// All bytes of a log.
+    pub(crate) async fn logs(
+        &self,
+        request: impl tonic::IntoRequest<LogsRequest>,
+    ) -> Result<Vec<u8>, Status> {
+        concat(self.machine().logs(request).await?.into_inner()).await
+    }
+
+    /// Sends a gRPC request with a path and body of any kind.
+    pub(crate) async fn raw(&self, path: &str, headers: &[(&str, &str)], body: Body) -> Response<Incoming> {
+        let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
+        self.request("POST", path, &[&grpc, headers].concat(), body).await
+    }
+
+    /// Sends a request of any kind.
+    pub(crate) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Response<Incoming> {
+        let uri = format!("{}{path}", self.origin.to_string().trim_end_matches('/'));
+        let mut request = Request::builder().method(method).uri(uri);
         for (key, value) in headers {
             request = request.header(*key, *value);
         }
@@ -80,10 +101,6 @@ impl Wire {
             .send_request(request.body(body).unwrap())
             .await
             .unwrap()
-    }
-
-    fn origin_text(&self) -> String {
-        self.origin.to_string().trim_end_matches('/').to_owned()
     }
 }
 
@@ -102,7 +119,7 @@ impl Service<Request<Body>> for Wire {
 }
 
 /// A TLS configuration that trusts `authority` and presents `cert`.
-pub fn client_config(authority: &[u8], cert: Option<&ClientCert>) -> ClientConfig {
+pub(crate) fn client_config(authority: &[u8], cert: Option<&ClientCert>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(authority.to_vec())).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -121,14 +138,40 @@ pub fn client_config(authority: &[u8], cert: Option<&ClientCert>) -> ClientConfi
     config
 }
 
-pub async fn handshake(address: SocketAddr, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn handshake(address: SocketAddr, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
     let socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
     let name = ServerName::from(address.ip());
     TlsConnector::from(Arc::new(config)).connect(name, socket).await
 }
 
+/// The bytes of a stream, none of whose pieces is larger than a node sends.
+pub(crate) async fn concat(mut stream: Streaming<Data>) -> Result<Vec<u8>, Status> {
+    let mut bytes = Vec::new();
+    while let Some(Data { bytes: piece, .. }) = stream.message().await? {
+        assert!((1..=1024).contains(&piece.len()), "{}", piece.len());
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+/// How a call ended, in headers or trailers.
+pub(crate) async fn final_status(response: Response<Incoming>) -> Status {
+    if let Some(status) = Status::from_header_map(response.headers()) {
+        return status;
+    }
+    let collected = response.into_body().collect().await.unwrap();
+    Status::from_header_map(collected.trailers().unwrap()).unwrap()
+}
+
+/// An uncompressed gRPC frame.
+pub(crate) fn frame(message: &[u8]) -> Bytes {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[0], length.as_slice(), message].concat().into()
+}
+
 /// A request with metadata.
-pub fn with<T>(message: T, metadata: &[(&'static str, &str)]) -> tonic::Request<T> {
+pub(crate) fn with<T>(message: T, metadata: &[(&'static str, &str)]) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     for (key, value) in metadata {
         request.metadata_mut().append(*key, value.parse().unwrap());

@@ -331,7 +331,7 @@ mod tests {
             put(&collection, id, yaml);
         }
         assert_eq!(collection.tail(1, Some("x")), 2);
-        assert_eq!(collection.tail(9, Some("x")), 0);
+        assert_eq!(collection.tail(9, Some("x")), 2, "position 0 is in the gap");
         assert_eq!(collection.tail(1, Some("z")), 5);
     }
 
