@@ -1,6 +1,7 @@
 //! What users of the client see, against files and against a simulated cluster over real TLS.
 
 mod credentials;
+mod default;
 mod failures;
 mod machine;
 #[cfg(feature = "def-runtime")]
