@@ -260,3 +260,80 @@ fn first_line(bytes: &[u8]) -> Option<String> {
 const SETTINGS: u8 = 4;
 /// How much is read before the verdict, and so how much of an answer that is not HTTP/2 can be shown.
 const ANSWER_LIMIT: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use rustls::AlertDescription;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::connect::Alert;
+
+    /// Cannot be written to any more; what is left to read comes in this order.
+    struct Broken(Vec<io::Result<&'static [u8]>>);
+
+    impl AsyncRead for Broken {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.0.is_empty() {
+                return Poll::Pending;
+            }
+            Poll::Ready(self.0.remove(0).map(|bytes| buf.put_slice(bytes)))
+        }
+    }
+
+    impl AsyncWrite for Broken {
+        fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, _buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The recorded reason after a failed write.
+    async fn write_to(left_to_read: Vec<io::Result<&'static [u8]>>) -> CloseReason {
+        let (mut io, opened) = ObservedIo::new(Broken(left_to_read), Observer::default());
+        assert_eq!(
+            io.write(b"x").await.unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
+        opened.observer.reason().unwrap()
+    }
+
+    fn alert() -> io::Error {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            rustls::Error::AlertReceived(AlertDescription::UnknownCA),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_servers_last_words_explain_a_broken_pipe() {
+        for left_to_read in [vec![Err(alert())], vec![Ok(&b"frames"[..]), Err(alert())]] {
+            match write_to(left_to_read).await {
+                CloseReason::Tls(HandshakeError::Alert { alert }) => assert_eq!(alert, Alert::UnknownCa),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn without_last_words_a_broken_pipe_stays_one() {
+        let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+        for left_to_read in [vec![], vec![Ok(&b""[..])], vec![Err(reset())]] {
+            match write_to(left_to_read).await {
+                CloseReason::Io(error) => assert_eq!(error.kind(), io::ErrorKind::BrokenPipe),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
