@@ -28,6 +28,9 @@ pub enum SimError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The cluster of the node has been shut down or dropped.
+    #[error("the cluster has been shut down")]
+    Stopped,
     /// Keys or certificates could not be made.
     #[error("setting up the cluster's certificates failed")]
     Pki(#[from] PkiError),

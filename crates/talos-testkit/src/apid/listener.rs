@@ -1,13 +1,15 @@
 //! Sockets of an endpoint: accepting, TLS, HTTP/2.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +21,9 @@ use crate::roles::Roles;
 /// Flow control windows of grpc-go servers in Talos.
 const STREAM_WINDOW: u32 = 65_535 * 32;
 const CONNECTION_WINDOW: u32 = 65_535 * 16;
+
+/// Most bytes of metadata in one call.
+const MAX_HEADERS: u32 = 16 * 1024 * 1024;
 
 /// Spawns tasks that end with the life of the machine, and that a shutdown can wait for.
 #[derive(Debug, Clone)]
@@ -39,36 +44,38 @@ where
     }
 }
 
+/// A source of connections.
+pub(crate) trait Accept {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>>;
+}
+
 /// Accepts connections until `life` ends, which also ends the connections.
 pub(crate) async fn accept(
     apid: Apid,
-    listener: TcpListener,
+    source: impl Accept,
     tls: TlsAcceptor,
     life: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let connections = tasks.clone();
-    life.clone()
-        .run_until_cancelled(async move {
-            loop {
-                match listener.accept().await {
-                    Ok((socket, _)) => {
-                        let executor = OwnedTasks {
-                            tasks: connections.clone(),
-                            life: life.clone(),
-                        };
-                        let connection = serve(apid.clone(), socket, tls.clone(), executor.clone());
-                        executor.execute(connection);
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "accepting a connection failed");
-                        // Running out of file descriptors passes; let others run meanwhile.
-                        tokio::task::yield_now().await;
-                    }
+    let executor = OwnedTasks {
+        tasks,
+        life: life.clone(),
+    };
+    let accepting = async move {
+        loop {
+            match std::future::poll_fn(|cx| source.poll_accept(cx)).await {
+                Ok(socket) => {
+                    executor.execute(serve(apid.clone(), socket, tls.clone(), executor.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection failed");
+                    // Running out of file descriptors passes; let others run meanwhile.
+                    tokio::task::yield_now().await;
                 }
             }
-        })
-        .await;
+        }
+    };
+    life.run_until_cancelled_owned(accepting).await;
 }
 
 async fn serve(apid: Apid, socket: TcpStream, tls: TlsAcceptor, executor: OwnedTasks) {
@@ -97,6 +104,10 @@ async fn serve(apid: Apid, socket: TcpStream, tls: TlsAcceptor, executor: OwnedT
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(None)
+        .max_header_list_size(MAX_HEADERS)
+        // grpc-go does not count streams that clients give up.
+        .max_pending_accept_reset_streams(usize::MAX)
+        .max_local_error_reset_streams(None)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
+use super::SimCluster;
 use super::addressing::{self, Listen};
+use super::endpoint::Endpoint;
 use super::kubeconfig;
-use super::{Endpoint, SimCluster};
 use crate::error::SimError;
 use crate::network::Network;
 use crate::node::stats::DEFAULT_TAG;
@@ -154,7 +155,7 @@ impl SimClusterBuilder {
             tasks: TaskTracker::new(),
         };
         for index in 0..count {
-            cluster.switch_on(index)?;
+            cluster.handle(index).switch_on();
         }
         Ok(cluster)
     }

@@ -1,13 +1,17 @@
 //! Control over one node of a running cluster.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::{fmt, io};
 
 use bytes::Bytes;
+use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
-use super::{Endpoint, Socket, accept, addressing};
+use super::endpoint::Endpoint;
+use crate::apid::Apid;
+use crate::apid::listener::{self, Accept};
 use crate::clock::Moment;
 use crate::error::SimError;
 use crate::network::Network;
@@ -85,14 +89,7 @@ impl SimNode {
     /// through other nodes fail with `connection refused`. Its state stays as it is. Does nothing if the
     /// node is down.
     pub fn kill(&self) {
-        let endpoint = &self.endpoints[self.index];
-        let mut socket = endpoint.socket.lock();
-        if matches!(*socket, Socket::Accepting) {
-            *socket = Socket::Down {
-                _reserved: addressing::reserve(endpoint.address).ok(),
-            };
-        }
-        drop(socket);
+        self.endpoints[self.index].take_down();
         self.node().power_off();
     }
 
@@ -101,13 +98,30 @@ impl SimNode {
     /// # Errors
     ///
     /// [`SimError::Listen`] if the address is taken; on Unix systems it is kept while the node is down.
+    /// [`SimError::Stopped`] if the cluster has been shut down or dropped.
     pub fn revive(&self) -> Result<(), SimError> {
-        accept(
-            &self.network,
-            &self.endpoints[self.index],
-            self.index,
-            &self.tasks,
-        )
+        self.endpoints[self.index].bring_up()?;
+        self.switch_on();
+        Ok(())
+    }
+
+    /// Begins the machine's life, unless it has begun.
+    pub(super) fn switch_on(&self) {
+        let machine = Arc::clone(&self.network.machines()[self.index]);
+        let Some(life) = machine.node.power_on() else {
+            return;
+        };
+        let apid = Apid {
+            network: Arc::clone(&self.network),
+            machine,
+        };
+        let source = Source {
+            endpoints: Arc::clone(&self.endpoints),
+            index: self.index,
+        };
+        let acceptor = self.endpoints[self.index].acceptor.clone();
+        self.tasks
+            .spawn(listener::accept(apid, source, acceptor, life, self.tasks.clone()));
     }
 
     /// Appends `text` to the log of `service`, ending the line if the text does not. A log that does not
@@ -183,6 +197,18 @@ impl SimNode {
 
     fn node(&self) -> &Node {
         &self.network.machines()[self.index].node
+    }
+}
+
+/// The endpoint of one node, shared with the task that accepts.
+struct Source {
+    endpoints: Arc<[Endpoint]>,
+    index: usize,
+}
+
+impl Accept for Source {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+        self.endpoints[self.index].poll_accept(cx)
     }
 }
 

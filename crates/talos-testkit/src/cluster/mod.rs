@@ -2,34 +2,30 @@
 
 mod addressing;
 mod builder;
+mod endpoint;
 mod handle;
 mod kubeconfig;
 mod talosconfig;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, TcpSocket};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
-use crate::apid::{Apid, listener};
-use crate::error::SimError;
 use crate::network::Network;
 use crate::node::ClusterFacts;
 use crate::pki::{CertificateAuthority, ClientCert, ClientCertSpec, PkiError};
 use crate::record::Recorder;
-use crate::sync::Guarded;
 pub use addressing::Listen;
 pub use builder::SimClusterBuilder;
+use endpoint::Endpoint;
 pub use handle::SimNode;
 pub use talosconfig::TalosconfigBuilder;
 
 /// A Talos cluster in this process.
 ///
-/// Dropping it ends all nodes: listeners close and connections break, without waiting. [`Self::shutdown`]
-/// also waits until everything is gone.
+/// Dropping it ends all nodes: listeners close at once and connections break. [`Self::shutdown`] also waits
+/// until everything is gone.
 ///
 /// ```
 /// use talos_testkit::SimCluster;
@@ -50,32 +46,6 @@ pub struct SimCluster {
     network: Arc<Network>,
     endpoints: Arc<[Endpoint]>,
     tasks: TaskTracker,
-}
-
-/// The socket of one node.
-struct Endpoint {
-    address: SocketAddr,
-    acceptor: TlsAcceptor,
-    socket: Guarded<Socket>,
-}
-
-enum Socket {
-    /// Opened, not yet accepting.
-    Ready(TcpListener),
-    /// A task owns the listener.
-    Accepting,
-    /// The node is down; the address stays ours where the system allows it.
-    Down { _reserved: Option<TcpSocket> },
-}
-
-impl Endpoint {
-    fn new(address: SocketAddr, acceptor: TlsAcceptor, listener: TcpListener) -> Self {
-        Self {
-            address,
-            acceptor,
-            socket: Guarded::new(Socket::Ready(listener)),
-        }
-    }
 }
 
 impl SimCluster {
@@ -164,9 +134,11 @@ impl SimCluster {
     }
 
     fn power_off(&self) {
-        for machine in self.network.machines() {
-            machine.node.power_off();
-        }
+        self.endpoints.iter().for_each(Endpoint::close);
+        self.network
+            .machines()
+            .iter()
+            .for_each(|machine| machine.node.power_off());
     }
 
     fn handles(&self) -> impl Iterator<Item = SimNode> + '_ {
@@ -180,10 +152,6 @@ impl SimCluster {
             tasks: self.tasks.clone(),
             index,
         }
-    }
-
-    fn switch_on(&self, index: usize) -> Result<(), SimError> {
-        self.handle(index).revive()
     }
 }
 
@@ -202,34 +170,4 @@ impl fmt::Debug for SimCluster {
             .field("endpoints", &self.endpoints())
             .finish_non_exhaustive()
     }
-}
-
-/// Lets the node at `index` accept connections; does nothing if it does already.
-fn accept(
-    network: &Arc<Network>,
-    endpoint: &Endpoint,
-    index: usize,
-    tasks: &TaskTracker,
-) -> Result<(), SimError> {
-    let mut socket = endpoint.socket.lock();
-    let listener = match &*socket {
-        Socket::Accepting => return Ok(()),
-        // Listening comes before the reservation goes away, so that nobody else can take the port.
-        Socket::Down { .. } => addressing::listen(endpoint.address)?,
-        Socket::Ready(_) => match std::mem::replace(&mut *socket, Socket::Accepting) {
-            Socket::Ready(listener) => listener,
-            _ => return Ok(()),
-        },
-    };
-    *socket = Socket::Accepting;
-    drop(socket);
-    let machine = Arc::clone(&network.machines()[index]);
-    let life = machine.node.power_on();
-    let apid = Apid {
-        network: Arc::clone(network),
-        machine,
-    };
-    let acceptor = endpoint.acceptor.clone();
-    tasks.spawn(listener::accept(apid, listener, acceptor, life, tasks.clone()));
-    Ok(())
 }

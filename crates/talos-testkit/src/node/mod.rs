@@ -193,9 +193,12 @@ impl Node {
         text.into()
     }
 
-    /// Starts a life of the machine; the token ends with it.
-    pub(crate) fn power_on(&self) -> CancellationToken {
-        self.power.lock().get_or_insert_default().clone()
+    /// Begins a life of the machine and returns the token that ends with it; `None` if it is up already.
+    pub(crate) fn power_on(&self) -> Option<CancellationToken> {
+        let mut power = self.power.lock();
+        power
+            .is_none()
+            .then(|| power.insert(CancellationToken::new()).clone())
     }
 
     /// Ends the machine's life: everything that holds its token stops.

@@ -24,6 +24,7 @@ async fn a_killed_node_refuses_connections_and_breaks_those_it_had() {
     wire.machine().version(()).await.unwrap();
     let endpoint = node.endpoint();
     node.kill();
+    assert!(refused(&node).await, "at once");
     node.kill();
     assert!(!node.is_running());
     wire.machine().version(()).await.unwrap_err();
@@ -72,8 +73,11 @@ async fn dropping_a_cluster_closes_its_sockets() {
 
     let cluster = single().await;
     let wire = Wire::admin(&cluster, &cluster.node(0)).await;
+    let node = cluster.node(0);
     drop(cluster);
+    assert!(refused(&node).await);
     wire.machine().version(()).await.unwrap_err();
+    assert!(matches!(node.revive(), Err(SimError::Stopped)));
 }
 
 #[tokio::test]

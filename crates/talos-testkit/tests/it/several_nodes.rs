@@ -52,6 +52,26 @@ async fn every_node_gives_an_element_that_names_it_as_asked() {
 }
 
 #[tokio::test]
+async fn a_thousand_targets_fit_into_one_call() {
+    let cluster = four_nodes().start().await.unwrap();
+    let wire = Wire::admin(&cluster, &cluster.node(0)).await;
+    let metadata = vec![("nodes", "sim-worker-1"); 1000];
+    let reply = wire
+        .machine()
+        .hostname(with((), &metadata))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(reply.messages.len(), 1000);
+    assert!(
+        reply
+            .messages
+            .iter()
+            .all(|message| message.hostname == "sim-worker-1")
+    );
+}
+
+#[tokio::test]
 async fn metadata_is_spliced_in_behind_the_other_fields() {
     let cluster = four_nodes().cluster_name("c").start().await.unwrap();
     let wire = Wire::admin(&cluster, &cluster.node(2)).await;
