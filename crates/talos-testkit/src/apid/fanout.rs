@@ -13,7 +13,6 @@ use super::body::trailers;
 use super::frame::{Encoding, MessageReader, frame};
 use super::{Apid, splice};
 use crate::record::CallEntry;
-use crate::roles::Roles;
 
 /// Methods whose replies are streams to `apid`, apart from any whose name ends in `Stream`. The reply of
 /// every other method counts as one message per node.
@@ -60,7 +59,6 @@ impl Apid {
     pub(super) async fn many(
         &self,
         targets: Vec<String>,
-        roles: &Roles,
         call: &CallEntry,
         request: Request<Body>,
     ) -> Response<Body> {
@@ -84,9 +82,9 @@ impl Apid {
             let mut leg = Request::new(body);
             *leg.uri_mut() = parts.uri.clone();
             *leg.headers_mut() = parts.headers.clone();
-            let (apid, roles, call) = (self.clone(), roles.clone(), call.clone());
+            let (apid, call) = (self.clone(), call.clone());
             async move {
-                let response = apid.remote(&target, &roles, &call, leg).await;
+                let response = apid.remote(&target, &call, leg).await;
                 let status = Status::from_header_map(response.headers());
                 let messages = MessageReader::new(response.into_body(), Encoding::Identity);
                 Reply {

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use tonic::Status;
 use tonic::body::Body;
 
@@ -51,8 +51,8 @@ impl Apid {
             let response = match decide(&*self.machine.node, request.uri().path(), request.headers()) {
                 Err(status) => status.into_http(),
                 Ok(Route::Local) => self.local(&roles, &call, request).await,
-                Ok(Route::One(target)) => self.remote(&target, &roles, &call, request).await,
-                Ok(Route::Many(targets)) => self.many(targets, &roles, &call, request).await,
+                Ok(Route::One(target)) => self.remote(&target, &call, leaving(request, &roles)).await,
+                Ok(Route::Many(targets)) => self.many(targets, &call, leaving(request, &roles)).await,
             };
             end.observe(with_first_message(response).await)
         })
@@ -66,20 +66,11 @@ impl Apid {
     }
 
     /// Hands the call to the `apid` of `target`, for as long as that machine lives.
-    async fn remote(
-        &self,
-        target: &str,
-        roles: &Roles,
-        call: &CallEntry,
-        mut request: Request<Body>,
-    ) -> Response<Body> {
+    async fn remote(&self, target: &str, call: &CallEntry, mut request: Request<Body>) -> Response<Body> {
         let peer = match self.network.dial(&self.machine, target) {
             Ok(peer) => peer,
             Err(status) => return status.into_http(),
         };
-        let from = request.uri().authority().map_or("unknown", Authority::as_str);
-        let from = HeaderValue::from_str(from).unwrap_or(HeaderValue::from_static("unknown"));
-        next_hop(request.headers_mut(), roles, from);
         *request.uri_mut() = uri_of(target, request.uri());
         let apid = Self {
             network: Arc::clone(&self.network),
@@ -93,12 +84,16 @@ impl Apid {
     }
 }
 
-/// Metadata as it leaves towards another `apid`.
-fn next_hop(metadata: &mut HeaderMap, roles: &Roles, from: HeaderValue) {
+/// The call with its metadata as they leave towards other `apid`s.
+fn leaving(mut request: Request<Body>, roles: &Roles) -> Request<Body> {
+    let from = request.uri().authority().map_or("unknown", Authority::as_str);
+    let from = HeaderValue::from_str(from).unwrap_or(HeaderValue::from_static("unknown"));
+    let metadata = request.headers_mut();
     metadata.remove("nodes");
     metadata.remove("node");
     roles.write_to(metadata);
     metadata.insert(PROXY_FROM, from);
+    request
 }
 
 /// The same path at the `apid` of `target`.
