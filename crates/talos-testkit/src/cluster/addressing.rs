@@ -81,7 +81,11 @@ fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     } else {
         TcpSocket::new_v6()
     }?;
-    #[cfg(unix)]
+    // The condition is that of `TcpSocket::set_reuseport`.
+    #[cfg(all(
+        unix,
+        not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))
+    ))]
     {
         socket.set_reuseaddr(true)?;
         socket.set_reuseport(true)?;
