@@ -3,8 +3,12 @@
 //! The binary (`cargo xtask`) only parses arguments and prints. Nothing here depends on the other crates of
 //! the workspace: the generator has to run when they do not compile.
 
-#![expect(clippy::missing_errors_doc, reason = "not an API: every error ends up on the terminal, with its context")]
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "not an API: every error ends up on the terminal, with its context"
+)]
 
+pub mod ci;
 pub mod codegen;
 pub mod coverage;
 pub mod coverage_page;

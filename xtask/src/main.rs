@@ -9,7 +9,7 @@ use xtask::coverage::Coverage;
 use xtask::descriptors::ProtoTree;
 use xtask::methods::Methods;
 use xtask::output::Outputs;
-use xtask::{codegen, coverage_page, footprint, protos, workspace};
+use xtask::{ci, codegen, coverage_page, footprint, protos, workspace};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -23,6 +23,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Run the checks that every change has to pass, the same as in the hosted workflow
+    Ci(ci::Ci),
     /// Regenerate the code of talos-proto and proto/provenance.lock.toml from proto/
     Codegen {
         /// Write nothing; list the files that are not up to date and fail if there are any
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     let root = workspace::root();
     match task {
+        Task::Ci(arguments) => return ci::run(&arguments, &mut std::io::stdout()),
         Task::Codegen { check } => {
             settle(&codegen::generate(&root)?, &root, check)?;
         }

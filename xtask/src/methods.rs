@@ -228,6 +228,10 @@ impl Methods {
             "`since` is newer than the protos"
         );
         ensure!(
+            method.deprecated || method.removed_in.is_none(),
+            "the descriptors announce its removal without marking it as deprecated"
+        );
+        ensure!(
             method.deprecated != facts.replacement.is_empty(),
             "`replacement` must be there exactly for deprecated RPCs"
         );
@@ -325,12 +329,16 @@ pub(crate) mod tests {
     "#;
 
     fn pool() -> DescriptorPool {
+        pool_of(PROTO)
+    }
+
+    fn pool_of(proto: &str) -> DescriptorPool {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("common")).unwrap();
         let common = "syntax = \"proto3\"; package common; import \"google/protobuf/descriptor.proto\"; \
                       extend google.protobuf.MethodOptions { string remove_deprecated_method = 93117; }";
         std::fs::write(folder.path().join("common/common.proto"), common).unwrap();
-        std::fs::write(folder.path().join("t.proto"), PROTO).unwrap();
+        std::fs::write(folder.path().join("t.proto"), proto).unwrap();
         ProtoTree::load(folder.path()).unwrap().pool
     }
 
@@ -440,5 +448,12 @@ pub(crate) mod tests {
             let error = refused(from, to);
             assert!(error.contains(text), "{from} -> {to}: {error}");
         }
+    }
+
+    #[test]
+    fn a_removal_without_a_deprecation_is_refused() {
+        let proto = PROTO.replace("option deprecated = true; ", "");
+        let error = format!("{:#}", Methods::join(ROWS, &pool_of(&proto)).unwrap_err());
+        assert!(error.contains("announce its removal without"), "{error}");
     }
 }

@@ -96,6 +96,15 @@ impl Target {
 }
 
 impl CallInfo {
+    #[cfg(test)]
+    pub(crate) fn for_tests(method: &'static MethodInfo) -> Self {
+        Self {
+            method,
+            node: None,
+            endpoint: None,
+        }
+    }
+
     /// An error about this call.
     pub(crate) fn error(&self, kind: ErrorKind, origin: Origin) -> Error {
         Error::new(kind, origin)

@@ -1,1 +1,29 @@
-//! Placeholder while the workspace is laid out.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod apid;
+mod call_log;
+mod clock;
+mod cluster;
+mod error;
+mod machined;
+mod network;
+mod node;
+pub mod pki;
+mod record;
+mod rng;
+mod roles;
+mod sync;
+mod talosconfig;
+mod text;
+mod tls;
+
+pub use cluster::{Listen, SimCluster, SimClusterBuilder, SimNode, TalosconfigBuilder};
+pub use error::SimError;
+pub use node::MachineRole;
+pub use node::kernel::KernelPriority;
+pub use node::resources::specs::MachineStage;
+pub use node::services::ServiceState;
+pub use node::stats::MemoryInfo;
+pub use record::{RecordedCall, Recorder};
+pub use tonic::Code;

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
-//!
 //! # Features
+//!
 #![cfg_attr(feature = "_docs", doc = document_features::document_features!())]
 #![cfg_attr(
     not(feature = "_docs"),

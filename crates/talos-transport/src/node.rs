@@ -151,7 +151,8 @@ mod tests {
             let node = parse(input).unwrap_or_else(|error| panic!("{input}: {error}"));
             assert_eq!(node.as_str(), sent);
             assert_eq!(node.to_header_value(), sent);
-            assert_eq!(parse(&node.to_string()).as_ref(), Ok(&node));
+            let printed = format!("{node}");
+            assert_eq!(parse(&printed).as_ref(), Ok(&node));
         }
     }
 

@@ -60,20 +60,15 @@ pub fn group(pool: &DescriptorPool) -> Result<Vec<Group>> {
     }
 
     let mut groups: Vec<_> = groups.into_values().collect();
-    let packages: Vec<_> = groups.iter().map(|group| group.package.clone()).collect();
+    let mut groups_in: BTreeMap<String, usize> = BTreeMap::new();
+    for group in &groups {
+        *groups_in.entry(group.package.clone()).or_default() += 1;
+    }
     for group in &mut groups {
-        group.name = match packages
-            .iter()
-            .filter(|package| **package == group.package)
-            .count()
-        {
-            1 => group
-                .package
-                .rsplit('.')
-                .next()
-                .unwrap_or(&group.package)
-                .to_owned(),
-            _ => items.name(group, &unreached)?,
+        group.name = if groups_in[&group.package] == 1 {
+            last_segment(&group.package).to_owned()
+        } else {
+            items.name(group, &unreached)?
         };
     }
     groups.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
@@ -233,8 +228,12 @@ impl Items {
         let Some(root) = group.items.iter().find(is_root).or_else(|| group.items.first()) else {
             bail!("a group of package {} has no item", group.package)
         };
-        Ok(root.rsplit('.').next().unwrap_or(root).to_snake_case())
+        Ok(last_segment(root).to_snake_case())
     }
+}
+
+fn last_segment(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn is_well_known(name: &str) -> bool {
@@ -265,5 +264,138 @@ fn top_level_of_enum(item: &EnumDescriptor) -> String {
     match item.parent_message() {
         Some(parent) => top_level(&parent),
         None => item.full_name().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::descriptors::ProtoTree;
+
+    const STORAGE: &str = r#"
+        syntax = "proto3";
+        package storage;
+        import "common.proto";
+        import "google/protobuf/empty.proto";
+        service StorageService { rpc A(Request) returns (google.protobuf.Empty); }
+        message Request { common.Shared shared = 1; Inner.Deep deep = 2; }
+        message Inner { message Deep { common.OnlyStorage only = 1; } }
+    "#;
+
+    const TIME: &str = r#"
+        syntax = "proto3";
+        package time;
+        import "common.proto";
+        service TimeService { rpc A(common.Shared) returns (stream Reply); }
+        message Reply { map<string, Value> values = 1; Reply itself = 2; oneof o { Kind kind = 3; } }
+        message Value {}
+        enum Kind { UNSET = 0; }
+    "#;
+
+    const COMMON: &str = r#"
+        syntax = "proto3";
+        package common;
+        message Shared { Part part = 1; }
+        message Part {}
+        message OnlyStorage {}
+        message Wrapper { Shared shared = 1; OnlyStorage only = 2; }
+        message Alone {}
+    "#;
+
+    const DEFINITIONS: &str = r#"
+        syntax = "proto3";
+        package talos.resource.definitions.etcd;
+        import "common.proto";
+        message Spec { common.OnlyStorage only = 1; }
+    "#;
+
+    fn pool(files: &[(&str, &str)]) -> DescriptorPool {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        ProtoTree::load(folder.path()).unwrap().pool
+    }
+
+    /// `package/name: features: items and services`, a line a group.
+    fn grouped(files: &[(&str, &str)]) -> Vec<String> {
+        let render = |group: Group| {
+            let join = |set: &BTreeSet<String>| set.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+            let items: BTreeSet<_> = group
+                .items
+                .union(&group.services)
+                .map(|item| last_segment(item).to_owned())
+                .collect();
+            format!(
+                "{}/{}: {}: {}",
+                group.package,
+                group.name,
+                join(&group.features),
+                join(&items)
+            )
+        };
+        group(&pool(files)).unwrap().into_iter().map(render).collect()
+    }
+
+    #[test]
+    fn items_are_split_by_what_reaches_them() {
+        let files = [
+            ("storage.proto", STORAGE),
+            ("time.proto", TIME),
+            ("common.proto", COMMON),
+            ("etcd.proto", DEFINITIONS),
+        ];
+        assert_eq!(
+            grouped(&files),
+            [
+                "common/alone: def-etcd storage time: Alone",
+                "common/only_storage: def-etcd storage: OnlyStorage",
+                "common/shared: storage time: Part Shared",
+                "common/storage: storage: Wrapper",
+                "storage/storage: storage: Inner Request StorageService",
+                "talos.resource.definitions.etcd/etcd: def-etcd: Spec",
+                "time/time: time: Kind Reply TimeService Value",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_service_without_a_feature_is_refused() {
+        let error = group(&pool(&[
+            ("time.proto", &TIME.replace("TimeService", "ClockService")),
+            ("common.proto", COMMON),
+        ]));
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .starts_with("service time.ClockService has no feature")
+        );
+    }
+
+    #[test]
+    fn an_item_that_nothing_leads_to_is_refused() {
+        let error = group(&pool(&[(
+            "a.proto",
+            "syntax = \"proto3\"; package a; message A {}",
+        )]))
+        .unwrap_err();
+        assert_eq!(error.to_string(), "no feature turns a.A on: nothing uses it");
+    }
+
+    #[test]
+    fn the_services_of_package_machine_share_no_item() {
+        let tree = ProtoTree::load(&crate::workspace::root().join("proto")).unwrap();
+        let groups = group(&tree.pool).unwrap();
+        let services: Vec<_> = groups.iter().filter(|group| group.package == "machine").collect();
+        assert_eq!(services.len(), 6);
+        for group in services {
+            assert_eq!(
+                (group.features.len(), group.services.len()),
+                (1, 1),
+                "{}",
+                group.name
+            );
+        }
     }
 }

@@ -50,6 +50,24 @@ pub const FIELDS: [&str; 39] = [
     "talos.resource.definitions.siderolink.ConfigSpec.join_token",
 ];
 
+/// Fields that only look like secrets: the public half of a token.
+const HARMLESS: [&str; 2] = [
+    "talos.resource.definitions.secrets.KubeletSpec.bootstrap_token_id",
+    "talos.resource.definitions.secrets.KubernetesRootSpec.bootstrap_token_id",
+];
+
+/// A field with one of these in its name must be listed above.
+const SUSPICIOUS: [&str; 8] = [
+    "kubeconfig",
+    "passphrase",
+    "password",
+    "preshared",
+    "private_key",
+    "salt",
+    "secret",
+    "token",
+];
+
 /// A message with fields that must not be printed.
 #[derive(Debug)]
 pub struct SecretMessage {
@@ -57,10 +75,34 @@ pub struct SecretMessage {
     fields: Vec<&'static str>,
 }
 
-/// Finds the messages of [`FIELDS`] in `pool`; a field that does not exist is an error.
+/// Finds the messages of [`FIELDS`] in `pool`.
+///
+/// A listed field that does not exist is an error, and so is one that looks like a secret but is not listed.
 pub fn find(pool: &DescriptorPool) -> Result<Vec<SecretMessage>> {
+    let suspects = suspects(pool);
+    ensure!(
+        suspects.is_empty(),
+        "{} may be secret: list it in xtask/src/codegen/secrets.rs, either to be left out of `Debug` or as harmless",
+        suspects.join(", ")
+    );
+    collect(pool, &FIELDS)
+}
+
+fn suspects(pool: &DescriptorPool) -> Vec<String> {
+    let fields = pool
+        .all_messages()
+        .flat_map(|message| message.fields().collect::<Vec<_>>());
+    let suspicious = fields.filter(|field| {
+        let plain = matches!(field.kind(), Kind::String | Kind::Bytes);
+        let listed = FIELDS.contains(&field.full_name()) || HARMLESS.contains(&field.full_name());
+        plain && !listed && SUSPICIOUS.iter().any(|word| field.name().contains(word))
+    });
+    suspicious.map(|field| field.full_name().to_owned()).collect()
+}
+
+fn collect(pool: &DescriptorPool, fields: &[&'static str]) -> Result<Vec<SecretMessage>> {
     let mut found: Vec<SecretMessage> = Vec::new();
-    for full_name in FIELDS {
+    for &full_name in fields {
         let (message_name, field) = full_name.rsplit_once('.').context("a field name has a dot")?;
         let message = pool.get_message_by_name(message_name);
         let message = message.with_context(|| format!("secret field {full_name}: no such message"))?;
@@ -130,5 +172,66 @@ impl SecretMessage {
         }
         code.push_str("fields.finish()\n}\n}\n");
         Ok(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::descriptors::ProtoTree;
+
+    fn pool() -> DescriptorPool {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "syntax = \"proto3\"; package a; enum E { NONE = 0; } \
+                    message M { string type = 1; bytes myKey = 2; E kind = 3; } \
+                    message N { optional string maybe = 1; repeated string many = 2; } \
+                    message O { oneof o { string choice = 1; } string plain = 2; } \
+                    message P { string api_token = 1; int64 token_count = 2; }";
+        std::fs::write(folder.path().join("a.proto"), text).unwrap();
+        ProtoTree::load(folder.path()).unwrap().pool
+    }
+
+    #[test]
+    fn debug_prints_the_length_of_a_secret_and_the_name_of_an_enum_value() {
+        let found = collect(&pool(), &["a.M.myKey", "a.M.type"]).unwrap();
+        let [message] = found.as_slice() else {
+            panic!("one message: {found:?}")
+        };
+        let code = message.debug_impl().unwrap();
+        assert!(
+            code.contains(
+                r#"fields.field("type", &format_args!("[redacted, {} bytes]", self.r#type.len()));"#
+            ),
+            "{code}"
+        );
+        assert!(
+            code.contains(
+                r#"fields.field("my_key", &format_args!("[redacted, {} bytes]", self.my_key.len()));"#
+            ),
+            "{code}"
+        );
+        assert!(code.contains(r#"fields.field("kind", &self.kind());"#), "{code}");
+        syn::parse_file(&code).unwrap();
+    }
+
+    #[test]
+    fn fields_that_cannot_be_handled_are_refused() {
+        for (field, text) in [
+            ("a.X.y", "no such message"),
+            ("a.M.y", "no such field"),
+            ("a.M.kind", "neither a plain string nor plain bytes"),
+            ("a.N.maybe", "neither a plain string nor plain bytes"),
+            ("a.N.many", "neither a plain string nor plain bytes"),
+            ("a.O.plain", "messages with oneofs are not supported"),
+        ] {
+            let error = collect(&pool(), &[field]).unwrap_err().to_string();
+            assert!(error.contains(text), "{field}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_looks_like_a_secret_must_be_listed() {
+        let error = find(&pool()).unwrap_err().to_string();
+        assert!(error.starts_with("a.P.api_token may be secret: "), "{error}");
     }
 }

@@ -78,3 +78,70 @@ impl CallInfo {
         Some(error)
     }
 }
+
+#[cfg(test)]
+#[expect(deprecated, reason = "the metadata under test is, until Talos 2.0")]
+mod tests {
+    use talos_proto::{google::rpc::Status, methods::machine::machine_service::HOSTNAME};
+
+    use super::*;
+    use crate::ErrorKind;
+
+    fn reply(messages: Vec<machine::Hostname>) -> Result<machine::Hostname> {
+        single((
+            machine::HostnameResponse { messages },
+            CallInfo::for_tests(&HOSTNAME),
+        ))
+    }
+
+    fn failed(error: &str, status: Option<Status>) -> machine::Hostname {
+        let metadata = Metadata {
+            hostname: "10.5.0.9".to_owned(),
+            error: error.to_owned(),
+            status,
+        };
+        machine::Hostname {
+            metadata: Some(metadata),
+            hostname: String::new(),
+        }
+    }
+
+    #[test]
+    fn exactly_one_message_is_an_answer() {
+        let message = machine::Hostname {
+            metadata: None,
+            hostname: "cp-1".to_owned(),
+        };
+        assert_eq!(reply(vec![message.clone()]).expect("one").hostname, "cp-1");
+        for messages in [vec![], vec![message.clone(), message]] {
+            assert_eq!(reply(messages).expect_err("not one").kind(), ErrorKind::Malformed);
+        }
+    }
+
+    #[test]
+    fn a_node_error_inside_the_reply_is_an_error_with_the_nodes_name() {
+        let text = "connection error: desc = \"transport: Error while dialing\"";
+        let status = Status {
+            code: 14,
+            message: text.to_owned(),
+            details: Vec::new(),
+        };
+        let error = reply(vec![failed("rpc error: …", Some(status))]).expect_err("the node is dead");
+        assert_eq!(
+            (error.kind(), error.origin()),
+            (ErrorKind::Unavailable, Origin::Endpoint)
+        );
+        assert_eq!(
+            (error.message(), error.code()),
+            (Some(text), Some(Code::Unavailable))
+        );
+        assert_eq!(error.node().map(|node| node.as_str()), Some("10.5.0.9"));
+        assert_eq!(error.method(), Some("/machine.MachineService/Hostname"));
+
+        let error = reply(vec![failed("no status, only words", None)]).expect_err("words");
+        assert_eq!(
+            (error.kind(), error.message()),
+            (ErrorKind::Unknown, Some("no status, only words"))
+        );
+    }
+}

@@ -119,7 +119,8 @@ mod tests {
             Path::new("/srv/talos"),
         );
         let in_home = Path::new("/home/me/.talos/config");
-        let cases: [(&[(&str, &Path)], &[&Path]); 6] = [
+        type Variables<'a> = &'a [(&'a str, &'a Path)];
+        let cases: [(Variables<'_>, &[&Path]); 6] = [
             (&[], &[pod]),
             (&[("HOME", home)], &[in_home, pod]),
             (&[("HOME", home), ("TALOSCONFIG", a)], &[a, in_home, pod]),

@@ -23,7 +23,7 @@ mod talosconfig;
 mod watch;
 
 pub(crate) use reload::{Given, Reloader, Source};
-#[cfg(feature = "archive")]
+#[cfg(all(feature = "archive", feature = "machine"))]
 pub(crate) use save::write_secret_file;
 
 pub use context::{Auth, Context};

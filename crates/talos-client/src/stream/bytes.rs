@@ -174,3 +174,156 @@ impl AsyncBufRead for ByteReader {
         Pin::new(&mut self.inner).consume(amount);
     }
 }
+
+#[cfg(test)]
+#[expect(deprecated, reason = "the metadata under test is, until Talos 2.0")]
+mod tests {
+    use http::{HeaderMap, HeaderValue, StatusCode};
+    use http_body_util::{BodyExt, Full};
+    use prost::Message;
+    use talos_proto::{common::Metadata, google::rpc::Status, methods::machine::machine_service::READ};
+    use tokio::io::AsyncReadExt;
+    use tonic::codec::Codec;
+
+    use super::*;
+
+    /// What a node would have sent, as a stream.
+    fn stream(messages: &[Data]) -> ByteStream {
+        let mut body = BytesMut::new();
+        for message in messages {
+            let encoded = message.encode_to_vec();
+            body.extend_from_slice(&[0]);
+            body.extend_from_slice(&u32::try_from(encoded.len()).expect("short").to_be_bytes());
+            body.extend_from_slice(&encoded);
+        }
+        received(body.freeze())
+    }
+
+    fn received(body: Bytes) -> ByteStream {
+        let decoder = tonic_prost::ProstCodec::<Data, Data>::default().decoder();
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        let body = Full::new(body).with_trailers(std::future::ready(Some(Ok(trailers))));
+        let inner = Streaming::new_response(decoder, body, StatusCode::OK, None, None);
+        ByteStream::new(inner, CallInfo::for_tests(&READ))
+    }
+
+    fn data(bytes: &'static [u8]) -> Data {
+        Data {
+            metadata: None,
+            bytes: Bytes::from_static(bytes),
+        }
+    }
+
+    fn failure(bytes: &'static [u8], code: tonic::Code, message: &str) -> Data {
+        let status = Status {
+            code: code.into(),
+            message: message.to_owned(),
+            details: Vec::new(),
+        };
+        let error = format!("rpc error: {message}");
+        let metadata = Metadata {
+            hostname: "10.5.0.3".to_owned(),
+            error,
+            status: Some(status),
+        };
+        Data {
+            metadata: Some(metadata),
+            bytes: Bytes::from_static(bytes),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_inside_the_data_comes_after_the_bytes_and_ends_the_stream() {
+        let failed = failure(b"two", tonic::Code::PermissionDenied, "not authorized");
+        let mut stream = stream(&[data(b"one"), failed, data(b"never")]);
+        assert_eq!(
+            stream.next_chunk().await.expect("open").expect("bytes"),
+            &b"one"[..]
+        );
+        assert_eq!(
+            stream.next_chunk().await.expect("open").expect("bytes"),
+            &b"two"[..]
+        );
+        let error = stream
+            .next_chunk()
+            .await
+            .expect("open")
+            .expect_err("the node failed");
+        assert_eq!(
+            (error.kind(), error.origin()),
+            (ErrorKind::PermissionDenied, Origin::Node)
+        );
+        assert_eq!(error.message(), Some("not authorized"));
+        assert_eq!(error.node().map(|node| node.as_str()), Some("10.5.0.3"));
+        assert!(stream.next_chunk().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_node_that_was_told_to_stop_ended_cleanly() {
+        for code in [tonic::Code::Cancelled, tonic::Code::DeadlineExceeded] {
+            let stream = stream(&[
+                data(b"one"),
+                failure(b"", code, "context canceled"),
+                data(b"never"),
+            ]);
+            assert_eq!(stream.collect_up_to(10).await.expect("no error"), &b"one"[..]);
+        }
+    }
+
+    #[tokio::test]
+    async fn metadata_without_an_error_is_not_an_error() {
+        let metadata = Metadata {
+            hostname: "10.5.0.3".to_owned(),
+            ..Default::default()
+        };
+        let stream = stream(&[Data {
+            metadata: Some(metadata),
+            bytes: Bytes::from_static(b"one"),
+        }]);
+        assert_eq!(stream.collect_up_to(10).await.expect("no error"), &b"one"[..]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_hands_our_error_through() {
+        let mut reader =
+            stream(&[data(b"one"), failure(b"", tonic::Code::NotFound, "gone")]).into_async_read();
+        let mut read = Vec::new();
+        let error = reader.read_to_end(&mut read).await.expect_err("the node failed");
+        assert_eq!(
+            (read.as_slice(), error.kind()),
+            (&b"one"[..], io::ErrorKind::NotFound)
+        );
+        let ours = error
+            .into_inner()
+            .expect("ours")
+            .downcast::<Error>()
+            .expect("ours");
+        assert_eq!(ours.message(), Some("gone"));
+    }
+
+    #[tokio::test]
+    async fn an_unfinished_line_comes_before_the_error() {
+        let mut lines = stream(&[data(b"one\ntw"), failure(b"o", tonic::Code::Internal, "panic")]).lines();
+        assert_eq!(lines.next_line().await.expect("open").expect("a line"), "one");
+        assert_eq!(lines.next_line().await.expect("open").expect("a line"), "two");
+        let error = lines
+            .next_line()
+            .await
+            .expect("open")
+            .expect_err("the node failed");
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(lines.next_line().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn bytes_that_do_not_decode_are_a_malformed_answer() {
+        let mut stream = received(Bytes::from_static(&[0, 0, 0, 0, 1, 0xff]));
+        let error = stream.next_chunk().await.expect("open").expect_err("garbage");
+        assert_eq!(
+            (error.kind(), error.origin()),
+            (ErrorKind::Malformed, Origin::Local),
+            "{error:#}"
+        );
+    }
+}

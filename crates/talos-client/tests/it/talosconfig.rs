@@ -345,12 +345,19 @@ fn a_missing_file_is_named_and_not_created() {
         "{error}"
     );
     assert!(!path.exists());
+
+    let error = Talosconfig::load(folder.path()).expect_err("a folder");
+    assert!(
+        matches!(&error, ConfigError::Read { path, .. } if path == folder.path()),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_client_cannot_be_made_from_a_broken_context() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let cases: [(&str, &str, fn(&ConfigError) -> bool); 9] = [
+    type Expected = fn(&ConfigError) -> bool;
+    let cases: [(&str, &str, Expected); 9] = [
         ("no endpoints", "{}", |error| {
             matches!(error, ConfigError::NoEndpoints { .. })
         }),

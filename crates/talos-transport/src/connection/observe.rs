@@ -6,8 +6,9 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
@@ -29,12 +30,23 @@ pub(crate) struct ObservedIo<T> {
     io: T,
     observer: Observer,
     beginning: Option<Beginning>,
+    /// The beginning once it is known to be HTTP/2, until it is read.
+    held_back: Bytes,
 }
 
-/// What the server has sent so far, until that is a whole frame header.
+/// What the server has said before it is clear whether that is HTTP/2; held back until then.
 struct Beginning {
-    seen: Vec<u8>,
+    said: Vec<u8>,
     first_frame: oneshot::Sender<Result<(), ConnectReason>>,
+}
+
+/// What the beginning of a connection turned out to be.
+enum Verdict {
+    /// Too little to tell.
+    Open,
+    Http2,
+    /// Something else, if anything.
+    Other,
 }
 
 impl Observer {
@@ -86,7 +98,7 @@ impl<T> ObservedIo<T> {
     pub(crate) fn new(io: T, observer: Observer) -> (Self, Opened) {
         let (sender, first_frame) = oneshot::channel();
         let beginning = Some(Beginning {
-            seen: Vec::new(),
+            said: Vec::new(),
             first_frame: sender,
         });
         (
@@ -94,46 +106,13 @@ impl<T> ObservedIo<T> {
                 io,
                 observer: observer.clone(),
                 beginning,
+                held_back: Bytes::new(),
             },
             Opened {
                 first_frame,
                 observer,
             },
         )
-    }
-
-    fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let end = bytes.is_empty();
-        if end {
-            self.observer.record(CloseReason::Eof);
-        }
-        let Some(Beginning { seen, .. }) = &mut self.beginning else {
-            return Ok(());
-        };
-        seen.extend(bytes.iter().take(ANSWER_LIMIT - seen.len()));
-        let undecided = if end {
-            seen.is_empty()
-        } else {
-            seen.len() < FRAME_HEADER
-        };
-        if undecided {
-            return Ok(());
-        }
-        let Some(Beginning { seen, first_frame }) = self.beginning.take() else {
-            return Ok(());
-        };
-        // The receiver is gone if the attempt was given up; the verdict matters to nobody then.
-        if is_settings(&seen) {
-            let _ = first_frame.send(Ok(()));
-            return Ok(());
-        }
-        self.observer.record(CloseReason::Protocol(
-            "the first frame is not SETTINGS".to_owned(),
-        ));
-        let _ = first_frame.send(Err(ConnectReason::NotHttp2 {
-            answer: first_line(&seen),
-        }));
-        Err(io::ErrorKind::InvalidData.into())
     }
 
     fn failed(&self, error: io::Error) -> io::Error {
@@ -166,19 +145,66 @@ impl<T: AsyncRead + Unpin> ObservedIo<T> {
     }
 }
 
+impl<T: AsyncRead + Unpin> ObservedIo<T> {
+    /// Reads until the server's first words are whole enough to be judged.
+    fn poll_beginning(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(beginning) = &mut self.beginning {
+            let mut scratch = [0; ANSWER_LIMIT];
+            let mut buf = ReadBuf::new(&mut scratch);
+            if let Err(error) = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)) {
+                return Poll::Ready(Err(self.failed(error)));
+            }
+            beginning.said.extend_from_slice(buf.filled());
+            let verdict = judge(&beginning.said, buf.filled().is_empty());
+            if matches!(verdict, Verdict::Open) {
+                continue;
+            }
+            let Some(Beginning { said, first_frame }) = self.beginning.take() else {
+                break;
+            };
+            // The receiver is gone if the attempt was given up; then the verdict matters to nobody.
+            if matches!(verdict, Verdict::Http2) {
+                self.held_back = said.into();
+                let _ = first_frame.send(Ok(()));
+            } else if said.is_empty() {
+                self.observer.record(CloseReason::Eof);
+                let _ = first_frame.send(Err(ConnectReason::ClosedEarly));
+            } else {
+                self.observer.record(CloseReason::Protocol(
+                    "the first frame is not SETTINGS".to_owned(),
+                ));
+                let _ = first_frame.send(Err(ConnectReason::NotHttp2 {
+                    answer: first_line(&said),
+                }));
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for ObservedIo<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let room = buf.remaining() > 0;
-        match Pin::new(&mut self.io).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) if !room => Poll::Ready(Ok(())),
-            Poll::Ready(Ok(())) => Poll::Ready(self.received(&buf.filled()[before..])),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.failed(error))),
-            Poll::Pending => Poll::Pending,
+        if self.beginning.is_some() {
+            ready!(self.poll_beginning(cx))?;
+        }
+        if !self.held_back.is_empty() {
+            let length = self.held_back.len().min(buf.remaining());
+            buf.put_slice(&self.held_back.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
+        let (before, room) = (buf.filled().len(), buf.remaining() > 0);
+        match ready!(Pin::new(&mut self.io).poll_read(cx, buf)) {
+            Ok(()) if room && buf.filled().len() == before => {
+                self.observer.record(CloseReason::Eof);
+                Poll::Ready(Ok(()))
+            }
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(self.failed(error))),
         }
     }
 }
@@ -212,9 +238,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ObservedIo<T> {
     }
 }
 
-/// The first frame of a server is SETTINGS, on stream 0.
-fn is_settings(header: &[u8]) -> bool {
-    matches!(header, [_, _, _, SETTINGS, _, 0, 0, 0, 0, ..])
+/// A server begins with a SETTINGS frame on stream 0. A frame header has nine bytes, but a line of text tells itself
+/// apart by its end, and a frame that long by its first byte.
+fn judge(said: &[u8], end: bool) -> Verdict {
+    match said {
+        [0, _, _, SETTINGS, _, 0, 0, 0, 0, ..] => Verdict::Http2,
+        [first, ..] if *first != 0 && said.contains(&b'\n') => Verdict::Other,
+        [_, _, _, _, _, _, _, _, _, ..] => Verdict::Other,
+        _ if end => Verdict::Other,
+        _ => Verdict::Open,
+    }
 }
 
 /// The first line of an answer, if it is text.
@@ -224,7 +257,83 @@ fn first_line(bytes: &[u8]) -> Option<String> {
     printable.then(|| String::from_utf8_lossy(text).into_owned())
 }
 
-const FRAME_HEADER: usize = 9;
 const SETTINGS: u8 = 4;
-/// How much of an answer that is not HTTP/2 is kept for the error.
+/// How much is read before the verdict, and so how much of an answer that is not HTTP/2 can be shown.
 const ANSWER_LIMIT: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use rustls::AlertDescription;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::connect::Alert;
+
+    /// Cannot be written to any more; what is left to read comes in this order.
+    struct Broken(Vec<io::Result<&'static [u8]>>);
+
+    impl AsyncRead for Broken {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.0.is_empty() {
+                return Poll::Pending;
+            }
+            Poll::Ready(self.0.remove(0).map(|bytes| buf.put_slice(bytes)))
+        }
+    }
+
+    impl AsyncWrite for Broken {
+        fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, _buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The recorded reason after a failed write.
+    async fn write_to(left_to_read: Vec<io::Result<&'static [u8]>>) -> CloseReason {
+        let (mut io, opened) = ObservedIo::new(Broken(left_to_read), Observer::default());
+        assert_eq!(
+            io.write(b"x").await.unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
+        opened.observer.reason().unwrap()
+    }
+
+    fn alert() -> io::Error {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            rustls::Error::AlertReceived(AlertDescription::UnknownCA),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_servers_last_words_explain_a_broken_pipe() {
+        for left_to_read in [vec![Err(alert())], vec![Ok(&b"frames"[..]), Err(alert())]] {
+            match write_to(left_to_read).await {
+                CloseReason::Tls(HandshakeError::Alert { alert }) => assert_eq!(alert, Alert::UnknownCa),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn without_last_words_a_broken_pipe_stays_one() {
+        let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+        for left_to_read in [vec![], vec![Ok(&b""[..])], vec![Err(reset())]] {
+            match write_to(left_to_read).await {
+                CloseReason::Io(error) => assert_eq!(error.kind(), io::ErrorKind::BrokenPipe),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! Addresses to dial: [`Endpoint`].
 
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

@@ -4,8 +4,11 @@
 //! network and with a clock of the test's own.
 
 mod order;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -94,7 +97,7 @@ impl<D: Dial> Pool<D> {
     /// A caller that goes away does not disturb the others; the connection is made in any case, unless the pool
     /// itself is dropped.
     pub(crate) async fn connection(&self) -> Result<D::Connection, ConnectError> {
-        loop {
+        for _ in 0..2 {
             let mut outcome = match self.ready_or_outcome() {
                 Ok(connection) => return Ok(connection),
                 Err(outcome) => outcome,
@@ -108,7 +111,15 @@ impl<D: Dial> Pool<D> {
                     None => {}
                 }
             }
+            // The attempt ended without an outcome, most likely because the runtime it ran on was shut down. A call on
+            // another runtime starts a new one.
         }
+        let endpoints = self.lock().endpoints.clone();
+        let abandoned = |endpoint| {
+            let error = io::Error::new(io::ErrorKind::Interrupted, "the attempt was abandoned");
+            ConnectFailure::new(endpoint, ConnectReason::Io(error))
+        };
+        Err(ConnectError::new(endpoints.into_iter().map(abandoned).collect()))
     }
 
     fn ready_or_outcome(&self) -> Result<D::Connection, Pending<D::Connection>> {
@@ -178,7 +189,7 @@ impl<C: Pooled> State<C> {
                     self.phase = Phase::Ready(connection);
                 }
                 Some(Outcome::Failed(_)) => self.phase = Phase::Idle,
-                None if attempt.task.is_finished() => self.phase = Phase::Idle,
+                None if attempt.outcome.has_changed().is_err() => self.phase = Phase::Idle,
                 None => {}
             }
         }

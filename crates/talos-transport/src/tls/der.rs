@@ -140,7 +140,13 @@ fn time((tag, text): (u8, &[u8])) -> Option<SystemTime> {
         number(at + 6..at + 8)?,
         number(at + 8..at + 10)?,
     );
-    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 {
+    if year < 1970
+        || !(1..=12).contains(&month)
+        || !(1..=31).contains(&day)
+        || hour > 23
+        || minute > 59
+        || second > 60
+    {
         return None;
     }
     let seconds = (days_since_epoch(year, month, day) * 24 + hour) * 3600 + minute * 60 + second;
@@ -158,3 +164,83 @@ const EXPLICIT_VERSION: u8 = 0xa0;
 const STRINGS: [u8; 4] = [0x0c, 0x13, 0x14, 0x16];
 const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tls::pem;
+
+    fn real() -> Vec<u8> {
+        let text = include_bytes!("../../tests/data/fingerprint.pem");
+        pem::certificates(text).unwrap().remove(0).to_vec()
+    }
+
+    #[test]
+    fn reads_a_certificate_made_by_another_program() {
+        let facts = CertificateFacts::parse(&real()).unwrap();
+        assert_eq!(facts.common_name(), Some("maintenance-service.talos.dev"));
+        assert!(facts.organizations().is_empty());
+        let days = facts
+            .not_after()
+            .duration_since(facts.not_before())
+            .unwrap()
+            .as_secs()
+            / 86_400;
+        assert_eq!(days, 36_500);
+    }
+
+    #[test]
+    fn reads_both_forms_of_time() {
+        let seconds = |tag, text: &[u8]| {
+            time((tag, text)).map(|time| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())
+        };
+        assert_eq!(seconds(UTC_TIME, b"700101000000Z"), Some(0));
+        assert_eq!(seconds(UTC_TIME, b"491231235959Z"), Some(2_524_607_999));
+        assert_eq!(seconds(GENERALIZED_TIME, b"20500101000000Z"), Some(2_524_608_000));
+        assert_eq!(
+            seconds(GENERALIZED_TIME, b"99991231235959Z"),
+            Some(253_402_300_799)
+        );
+        for (tag, text) in [
+            (UTC_TIME, &b"20500101000000Z"[..]),
+            (UTC_TIME, b"700101000000"),
+            (UTC_TIME, b"70010100000xZ"),
+            (UTC_TIME, b"700001000000Z"),
+            (UTC_TIME, b"500101000000Z"),
+            (GENERALIZED_TIME, b"20501301000000Z"),
+            (INTEGER, b"700101000000Z"),
+        ] {
+            assert_eq!(seconds(tag, text), None, "{tag} {text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_no_harm(bytes: Vec<u8>) {
+            let _ = CertificateFacts::parse(&bytes);
+            let _ = pem::certificates(&bytes);
+            let _ = pem::private_key(&bytes);
+        }
+
+        #[test]
+        fn damaged_certificates_do_no_harm(at in 0..400_usize, byte: u8, length in 0..400_usize) {
+            let mut der = real();
+            let at = at % der.len();
+            der[at] = byte;
+            let _ = CertificateFacts::parse(&der);
+            let _ = CertificateFacts::parse(&der[..length.min(der.len())]);
+        }
+
+        #[test]
+        fn damaged_pem_does_no_harm(at in 0..600_usize, byte: u8) {
+            let mut text = include_bytes!("../../tests/data/fingerprint.pem").to_vec();
+            let at = at % text.len();
+            text[at] = byte;
+            let _ = pem::certificates(&text);
+            let text = String::from_utf8_lossy(&text).replace("CERTIFICATE", "PRIVATE KEY");
+            let _ = pem::private_key(text.as_bytes());
+        }
+    }
+}

@@ -88,11 +88,13 @@ impl TlsConfig {
         Arc::clone(&self.client)
     }
 
-    /// The name to verify: the override, else the host of the endpoint.
+    /// The name to verify: the override, else the host of the endpoint. `None` for unix sockets without override.
     pub(crate) fn server_name(&self, endpoint: &Endpoint) -> Option<ServerName<'static>> {
-        self.server_name
-            .clone()
-            .or_else(|| ServerName::try_from(endpoint.server_name()?.to_owned()).ok())
+        let host = || {
+            let name = ServerName::try_from(endpoint.server_name()?.to_owned());
+            Some(name.expect("hosts follow the rules of server names"))
+        };
+        self.server_name.clone().or_else(host)
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn verifier(
         Check::Roots(roots) => {
             WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
                 .build()
-                .map(|verifier| verifier as Arc<dyn ServerCertVerifier>)
+                .map(|verifier| Arc::new(RootVerifier(verifier)) as Arc<dyn ServerCertVerifier>)
                 .map_err(|_| TlsError::NoTrustAnchor)
         }
         Check::Leaf(accepted) => Ok(Arc::new(LeafVerifier {
@@ -45,6 +45,54 @@ impl fmt::Display for UnexpectedFingerprint {
 }
 
 impl std::error::Error for UnexpectedFingerprint {}
+
+/// The TLS library's verifier, with one answer put right.
+#[derive(Debug)]
+struct RootVerifier(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for RootVerifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self
+            .0
+            .verify_server_cert(leaf, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| match error {
+            // All Talos CAs have the same subject, so the CA of another cluster is found by name and then does not fit.
+            Error::InvalidCertificate(CertificateError::BadSignature) => {
+                Error::InvalidCertificate(CertificateError::UnknownIssuer)
+            }
+            other => other,
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
 
 /// Looks at the leaf certificate alone: at its public key, or at nothing.
 #[derive(Debug)]

@@ -9,6 +9,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ca_pem(std::fs::read("ca.crt")?)
         .client_certificate_pem(std::fs::read("client.crt")?, std::fs::read("client.key")?)
         .build()?;
-    println!("{}", client.node("10.5.0.2")?.version().await?.tag);
+    println!("{}", client.node("10.5.0.2")?.version().await?.tag());
     Ok(())
 }

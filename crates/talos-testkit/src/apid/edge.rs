@@ -1,0 +1,141 @@
+//! The outermost part of an endpoint: what HTTP/2 brings in, checked as grpc-go checks it.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use talos_proto::methods;
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::Apid;
+use super::body::{Abort, OnEnd, RequestRelay, abort_on, compressed};
+use super::frame::Encoding;
+use crate::roles::Roles;
+
+impl Apid {
+    /// Serves one HTTP/2 request of a client whose certificate carries `certificate_roles`.
+    pub(crate) async fn handle(self, certificate_roles: Roles, request: Request<Incoming>) -> Response<Body> {
+        if let Some(refusal) = not_grpc(&request) {
+            return refusal;
+        }
+        let (mut parts, body) = request.into_parts();
+        let roles = Roles::effective(&certificate_roles, &parts.headers);
+        let endpoint = self.machine.node.identity.address.to_string();
+        let path = parts.uri.path();
+        let call = self
+            .network
+            .recorder
+            .begin(&endpoint, path, &parts.headers, &roles);
+        let end = OnEnd::new({
+            let call = call.clone();
+            move |status| call.ended(status.code(), status.message())
+        });
+        if path.trim_start_matches('/').rsplit_once('/').is_none() {
+            let message = format!("malformed method name: {}", crate::text::go_quoted(path));
+            return end.observe(Status::unimplemented(message).into_http());
+        }
+        let encoding = match Encoding::of(&parts.headers) {
+            Ok(encoding) => encoding,
+            Err(status) => return end.observe(status.into_http()),
+        };
+        let deadline = timeout(&parts.headers).map(|timeout| Instant::now() + timeout);
+        parts.headers.remove("grpc-encoding");
+        parts.headers.remove("grpc-accept-encoding");
+        let on_message = {
+            let call = call.clone();
+            move |message: &bytes::Bytes| call.message(message)
+        };
+        let mut body = RequestRelay::new(body, encoding, on_message);
+        let streams = methods::by_path(path).is_none_or(|method| method.streaming.client_streams());
+        let response = async move {
+            if !streams {
+                body.prefetch().await;
+            }
+            self.serve(
+                certificate_roles,
+                call,
+                Request::from_parts(parts, Body::new(body)),
+            )
+            .await
+        };
+        let response = match deadline {
+            None => response.await,
+            Some(deadline) => abort_on(response, expiry(deadline)).await,
+        };
+        let response = end.observe(response);
+        if encoding == Encoding::Gzip {
+            compressed(response)
+        } else {
+            response
+        }
+    }
+}
+
+/// What grpc-go answers to requests that are no gRPC calls.
+fn not_grpc(request: &Request<Incoming>) -> Option<Response<Body>> {
+    let content_type = request.headers().get(http::header::CONTENT_TYPE);
+    let status = if request.method() != Method::POST {
+        StatusCode::METHOD_NOT_ALLOWED
+    } else if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+    } else {
+        return None;
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    Some(response)
+}
+
+fn expiry(deadline: Instant) -> Abort {
+    Box::pin(async move {
+        tokio::time::sleep_until(deadline).await;
+        Status::deadline_exceeded("context deadline exceeded")
+    })
+}
+
+/// Reads `grpc-timeout`: up to eight digits and a unit.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let value: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(value * 3600),
+        "M" => Duration::from_secs(value * 60),
+        "S" => Duration::from_secs(value),
+        "m" => Duration::from_millis(value),
+        "u" => Duration::from_micros(value),
+        "n" => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn timeouts_have_units() {
+        let cases = [
+            ("1H", Some(Duration::from_secs(3600))),
+            ("20S", Some(Duration::from_secs(20))),
+            ("100m", Some(Duration::from_millis(100))),
+            ("99999999n", Some(Duration::from_nanos(99_999_999))),
+            ("5", None),
+            ("S", None),
+            ("", None),
+            ("123456789S", None),
+            ("1x", None),
+        ];
+        for (text, expected) in cases {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static("grpc-timeout"),
+                HeaderValue::from_static(text),
+            )]);
+            assert_eq!(timeout(&headers), expected, "{text}");
+        }
+    }
+}

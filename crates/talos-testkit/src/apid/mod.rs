@@ -1,0 +1,123 @@
+//! `apid`: decides where a call goes and relays it, without decoding messages.
+
+pub(crate) mod body;
+pub(crate) mod director;
+pub(crate) mod frame;
+pub(crate) mod listener;
+
+mod edge;
+mod fanout;
+mod splice;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
+use tonic::Status;
+use tonic::body::Body;
+
+use crate::call_log::CallLine;
+use crate::network::{Machine, Network};
+use crate::node::{MachineRole, Node};
+use crate::record::CallEntry;
+use crate::roles::Roles;
+use body::{OnEnd, abort_on, with_first_message};
+use director::{Forwarder, Route, decide};
+
+const PROXY_FROM: HeaderName = HeaderName::from_static("proxyfrom");
+
+/// The `apid` of one machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Apid {
+    pub(crate) network: Arc<Network>,
+    pub(crate) machine: Arc<Machine>,
+}
+
+impl Apid {
+    /// Serves a call of a peer whose certificate carries `certificate_roles`.
+    pub(crate) fn serve(
+        self,
+        certificate_roles: Roles,
+        call: CallEntry,
+        request: Request<Body>,
+    ) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> {
+        // Boxed because one `apid` calls another.
+        Box::pin(async move {
+            let line = CallLine::begin_relayed(&request);
+            let node = Arc::clone(&self.machine.node);
+            let end = OnEnd::new(move |status| node.logs.append("apid", &line.finish(&status)));
+            let roles = Roles::effective(&certificate_roles, request.headers());
+            let response = match decide(&*self.machine.node, request.uri().path(), request.headers()) {
+                Err(status) => status.into_http(),
+                Ok(Route::Local) => self.local(&roles, &call, request).await,
+                Ok(Route::One(target)) => self.remote(&target, &call, leaving(request, &roles)).await,
+                Ok(Route::Many(targets)) => self.many(targets, &call, leaving(request, &roles)).await,
+            };
+            end.observe(with_first_message(response).await)
+        })
+    }
+
+    /// Hands the call to the `machined` of this machine.
+    async fn local(&self, roles: &Roles, call: &CallEntry, mut request: Request<Body>) -> Response<Body> {
+        call.handled_by(&self.machine.node.identity.address.to_string());
+        roles.write_to(request.headers_mut());
+        self.machine.machined.call(request).await
+    }
+
+    /// Hands the call to the `apid` of `target`, for as long as that machine lives.
+    async fn remote(&self, target: &str, call: &CallEntry, mut request: Request<Body>) -> Response<Body> {
+        let peer = match self.network.dial(&self.machine, target) {
+            Ok(peer) => peer,
+            Err(status) => return status.into_http(),
+        };
+        *request.uri_mut() = uri_of(target, request.uri());
+        let apid = Self {
+            network: Arc::clone(&self.network),
+            machine: peer.machine,
+        };
+        let lost = Box::pin(async move {
+            peer.life.cancelled_owned().await;
+            Status::unavailable("error reading from server: EOF")
+        });
+        abort_on(apid.serve(Roles::impersonator(), call.clone(), request), lost).await
+    }
+}
+
+/// The call with its metadata as they leave towards other `apid`s.
+fn leaving(mut request: Request<Body>, roles: &Roles) -> Request<Body> {
+    let from = request.uri().authority().map_or("unknown", Authority::as_str);
+    let from = HeaderValue::from_str(from).unwrap_or(HeaderValue::from_static("unknown"));
+    let metadata = request.headers_mut();
+    metadata.remove("nodes");
+    metadata.remove("node");
+    roles.write_to(metadata);
+    metadata.insert(PROXY_FROM, from);
+    request
+}
+
+/// The same path at the `apid` of `target`.
+fn uri_of(target: &str, uri: &Uri) -> Uri {
+    let host = if target.contains(':') && !target.starts_with('[') {
+        format!("[{target}]:50000")
+    } else {
+        format!("{target}:50000")
+    };
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let moved = Uri::builder()
+        .scheme("https")
+        .authority(host)
+        .path_and_query(path)
+        .build();
+    moved.unwrap_or_else(|_| uri.clone())
+}
+
+impl Forwarder for Node {
+    fn can_forward(&self) -> bool {
+        self.identity.role == MachineRole::ControlPlane
+    }
+
+    fn is_self(&self, target: &str) -> bool {
+        self.identity.is_called(target)
+    }
+}

@@ -1,0 +1,223 @@
+//! Control over one node of a running cluster.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::{fmt, io};
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
+
+use super::endpoint::Endpoint;
+use crate::apid::Apid;
+use crate::apid::listener::{self, Accept};
+use crate::clock::Moment;
+use crate::error::SimError;
+use crate::network::Network;
+use crate::node::kernel::KernelPriority;
+use crate::node::resources::specs::MachineStage;
+use crate::node::services::ServiceState;
+use crate::node::stats::{LoadAverages, MemoryInfo};
+use crate::node::{MachineRole, Node};
+
+/// One node of a [`SimCluster`](super::SimCluster): look at it, change its state, switch it off and on.
+///
+/// A handle is cheap to clone. It does not keep the cluster alive.
+#[derive(Clone)]
+pub struct SimNode {
+    pub(super) network: Arc<Network>,
+    pub(super) endpoints: Arc<[Endpoint]>,
+    pub(super) tasks: TaskTracker,
+    pub(super) index: usize,
+}
+
+impl SimNode {
+    /// The address clients name the node by in `node` metadata, such as `10.5.0.2`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.node().identity.address.to_string()
+    }
+
+    /// Hostname, such as `sim-controlplane-1`.
+    #[must_use]
+    pub fn hostname(&self) -> String {
+        self.node().identity.hostname.clone()
+    }
+
+    /// Hostname with the domain, if the cluster has one.
+    #[must_use]
+    pub fn fqdn(&self) -> String {
+        self.node().identity.fqdn()
+    }
+
+    /// Role in the cluster.
+    #[must_use]
+    pub fn role(&self) -> MachineRole {
+        self.node().identity.role
+    }
+
+    pub(super) fn is_control_plane(&self) -> bool {
+        self.role() == MachineRole::ControlPlane
+    }
+
+    /// `127.0.0.x:port` that the node's own API listens on. Workers have one as well.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.socket_addr().to_string()
+    }
+
+    /// [`Self::endpoint`] as an address.
+    #[must_use]
+    pub fn socket_addr(&self) -> SocketAddr {
+        self.endpoints[self.index].address
+    }
+
+    /// Boot id of the current life.
+    #[must_use]
+    pub fn boot_id(&self) -> String {
+        self.node().boot_id.lock().clone()
+    }
+
+    /// Whether the node is up.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.node().life().is_some()
+    }
+
+    /// Takes the node down at once, as if its power was cut: the listener closes, connections break, calls
+    /// through other nodes fail with `connection refused`. Its state stays as it is. Does nothing if the
+    /// node is down.
+    pub fn kill(&self) {
+        self.endpoints[self.index].take_down();
+        self.node().power_off();
+    }
+
+    /// Lets a killed node answer again, at the same address. Does nothing if the node is up.
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::Listen`] if the address is taken; on Unix systems it is kept while the node is down.
+    /// [`SimError::Stopped`] if the cluster has been shut down or dropped.
+    pub fn revive(&self) -> Result<(), SimError> {
+        self.endpoints[self.index].bring_up()?;
+        self.switch_on();
+        Ok(())
+    }
+
+    /// Begins the machine's life, unless it has begun.
+    pub(super) fn switch_on(&self) {
+        let machine = Arc::clone(&self.network.machines()[self.index]);
+        let Some(life) = machine.node.power_on() else {
+            return;
+        };
+        let apid = Apid {
+            network: Arc::clone(&self.network),
+            machine,
+        };
+        let source = Source {
+            endpoints: Arc::clone(&self.endpoints),
+            index: self.index,
+        };
+        let acceptor = self.endpoints[self.index].acceptor.clone();
+        self.tasks
+            .spawn(listener::accept(apid, source, acceptor, life, self.tasks.clone()));
+    }
+
+    /// Appends `text` to the log of `service`, ending the line if the text does not. A log that does not
+    /// exist yet is created.
+    pub fn append_log(&self, service: &str, text: &str) {
+        self.node().logs.append(service, text);
+    }
+
+    /// Appends bytes to the log of `service` as they are, without ending the line.
+    pub fn append_log_bytes(&self, service: &str, bytes: &[u8]) {
+        self.node().logs.append_raw(service, bytes);
+    }
+
+    /// Adds a message to the kernel log, of facility `kern` and with the current time.
+    pub fn append_kernel_message(&self, priority: KernelPriority, text: &str) {
+        self.node().kernel.append("kern", priority, Moment::now(), text);
+    }
+
+    /// Lets the machine status say that the machine is in `stage`. The stage changes nothing else.
+    pub fn set_stage(&self, stage: MachineStage) {
+        *self.node().stage.lock() = stage;
+        self.node().publish_status();
+    }
+
+    /// Moves a service to `state`, with an event that says `message`. A service that does not exist is
+    /// added. A service that leaves `Running` becomes unhealthy, one that starts has unknown health.
+    pub fn set_service_state(&self, service: &str, state: ServiceState, message: &str) {
+        let node = self.node();
+        node.services.set_state(service, state, message);
+        node.publish_status();
+    }
+
+    /// Lets the health check of a running service succeed or fail, with an event.
+    ///
+    /// # Panics
+    ///
+    /// If the node has no such service, or if the service has no health check or does not run.
+    pub fn set_service_health(&self, service: &str, healthy: bool, message: &str) {
+        let node = self.node();
+        let set = node.services.set_health(service, healthy, message);
+        assert!(
+            set.is_some(),
+            "{service} is not a running service with a health check"
+        );
+        node.publish_status();
+    }
+
+    /// Sets what `Memory` and `/proc/meminfo` say.
+    pub fn set_memory(&self, memory: MemoryInfo) {
+        *self.node().memory.lock() = memory;
+    }
+
+    /// Sets what `LoadAvg` and `/proc/loadavg` say: averages over 1, 5 and 15 minutes.
+    pub fn set_load(&self, averages: [f64; 3]) {
+        *self.node().load.lock() = LoadAverages(averages);
+    }
+
+    /// Sets the Talos release of this node, with the leading `v`. An older one knows fewer RPCs.
+    pub fn set_talos_version(&self, tag: impl Into<String>) {
+        self.node().version.lock().tag = tag.into();
+        self.node().publish_version();
+    }
+
+    /// Creates or replaces the regular file at the absolute `path`.
+    pub fn write_file(&self, path: &str, contents: impl Into<Bytes>) {
+        self.node().files.write(path, contents);
+    }
+
+    /// Removes the regular file at `path` and says whether there was one.
+    pub fn remove_file(&self, path: &str) -> bool {
+        self.node().files.remove(path)
+    }
+
+    fn node(&self) -> &Node {
+        &self.network.machines()[self.index].node
+    }
+}
+
+/// The endpoint of one node, shared with the task that accepts.
+struct Source {
+    endpoints: Arc<[Endpoint]>,
+    index: usize,
+}
+
+impl Accept for Source {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+        self.endpoints[self.index].poll_accept(cx)
+    }
+}
+
+impl fmt::Debug for SimNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimNode")
+            .field("name", &self.name())
+            .field("hostname", &self.hostname())
+            .field("endpoint", &self.endpoint())
+            .finish_non_exhaustive()
+    }
+}

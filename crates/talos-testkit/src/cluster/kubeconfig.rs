@@ -1,0 +1,51 @@
+//! The administrator's kubeconfig of the simulated cluster.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::pki::{CertificateAuthority, ClientCertSpec, KeyAlgorithm, PkiError};
+use crate::talosconfig::scalar;
+
+/// How long the client certificate in it is valid.
+const YEAR: Duration = Duration::from_secs(8_760 * 3_600);
+
+/// A kubeconfig laid out as Talos writes it; nothing listens at its server address.
+pub(super) fn render(
+    cluster: &str,
+    control_plane: IpAddr,
+    authority: &CertificateAuthority,
+) -> Result<String, PkiError> {
+    let spec = ClientCertSpec::new(["system:masters"])
+        .key_algorithm(KeyAlgorithm::EcdsaP256)
+        .valid_for(YEAR);
+    let admin = authority.issue_client(&spec)?;
+    let cluster_name = scalar(cluster);
+    let user = scalar(&format!("admin@{cluster}"));
+    let ca = STANDARD.encode(authority.certificate_pem());
+    let certificate = STANDARD.encode(&admin.certificate_pem);
+    let key = STANDARD.encode(&admin.key_pem);
+    Ok(format!(
+        "apiVersion: v1\n\
+         kind: Config\n\
+         clusters:\n\
+         - name: {cluster_name}\n\
+         \x20 cluster:\n\
+         \x20   server: https://{control_plane}:6443\n\
+         \x20   certificate-authority-data: {ca}\n\
+         users:\n\
+         - name: {user}\n\
+         \x20 user:\n\
+         \x20   client-certificate-data: {certificate}\n\
+         \x20   client-key-data: {key}\n\
+         contexts:\n\
+         - context:\n\
+         \x20   cluster: {cluster_name}\n\
+         \x20   namespace: default\n\
+         \x20   user: {user}\n\
+         \x20 name: {user}\n\
+         current-context: {user}\n"
+    ))
+}

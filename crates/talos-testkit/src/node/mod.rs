@@ -1,0 +1,221 @@
+//! What a simulated machine is and knows, without any gRPC.
+
+pub(crate) mod files;
+pub(crate) mod kernel;
+pub(crate) mod logs;
+pub(crate) mod resources;
+pub(crate) mod services;
+pub(crate) mod stats;
+
+mod boot;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Moment;
+use crate::rng::SimRng;
+use crate::sync::Guarded;
+use files::{Contents, FileTree, LiveFile};
+use kernel::KernelLog;
+use logs::LogStore;
+use resources::ResourceStore;
+use resources::collection::Collection;
+use resources::specs::{self, MachineStage};
+use services::ServiceTable;
+use stats::{LoadAverages, MemoryInfo, TalosVersion};
+
+/// Role of a machine in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MachineRole {
+    /// Runs etcd and the Kubernetes control plane, may forward calls to other nodes.
+    ControlPlane,
+    /// Runs workloads only, answers for itself alone.
+    Worker,
+}
+
+impl MachineRole {
+    /// The name in machine configurations and resources.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "controlplane",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// Names and addresses of a machine, fixed for its life.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) role: MachineRole,
+    pub(crate) hostname: String,
+    /// DNS domain, empty if there is none.
+    pub(crate) domain: String,
+    /// The address other nodes and clients name the node by.
+    pub(crate) address: IpAddr,
+    /// The socket that really listens.
+    pub(crate) listen: SocketAddr,
+    /// Discovery id.
+    pub(crate) node_id: String,
+}
+
+impl Identity {
+    pub(crate) fn fqdn(&self) -> String {
+        if self.domain.is_empty() {
+            self.hostname.clone()
+        } else {
+            format!("{}.{}", self.hostname, self.domain)
+        }
+    }
+
+    /// Whether `name` is one of the machine's addresses, its hostname or its FQDN.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        name == self.hostname
+            || name == self.fqdn()
+            || name
+                .parse::<IpAddr>()
+                .is_ok_and(|address| self.addresses().contains(&address))
+    }
+
+    /// The machine's own addresses: the one it is named by and, unless shared, the one it listens on.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        let listen = self.listen.ip();
+        if listen == IpAddr::from([127, 0, 0, 1]) || listen == self.address {
+            vec![self.address]
+        } else {
+            vec![self.address, listen]
+        }
+    }
+}
+
+/// What all machines of a cluster have in common.
+#[derive(Debug)]
+pub(crate) struct ClusterFacts {
+    pub(crate) name: String,
+    /// What `Kubeconfig` returns.
+    pub(crate) kubeconfig: String,
+    /// The `Members` resources, which all nodes agree about.
+    pub(crate) members: Arc<Collection>,
+}
+
+/// One simulated machine.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) identity: Identity,
+    pub(crate) cluster: Arc<ClusterFacts>,
+    pub(crate) services: ServiceTable,
+    pub(crate) logs: LogStore,
+    pub(crate) kernel: Arc<KernelLog>,
+    pub(crate) files: FileTree,
+    pub(crate) memory: Guarded<MemoryInfo>,
+    pub(crate) load: Guarded<LoadAverages>,
+    pub(crate) version: Guarded<TalosVersion>,
+    pub(crate) boot_id: Guarded<String>,
+    pub(crate) stage: Guarded<MachineStage>,
+    pub(crate) resources: ResourceStore,
+    /// Cancelled when the machine goes down; `None` while it is down.
+    power: Guarded<Option<CancellationToken>>,
+    rng: SimRng,
+    draws: AtomicU64,
+}
+
+impl Node {
+    /// A machine that has booted and runs.
+    pub(crate) fn booted(identity: Identity, cluster: Arc<ClusterFacts>, tag: &str, rng: SimRng) -> Self {
+        let boot = Moment::now().shifted(boot::UPTIME, true);
+        let control_plane = identity.role == MachineRole::ControlPlane;
+        let node = Self {
+            services: ServiceTable::booted(control_plane, boot),
+            logs: LogStore::default(),
+            kernel: Arc::default(),
+            files: FileTree::default(),
+            memory: Guarded::default(),
+            load: Guarded::default(),
+            version: Guarded::new(TalosVersion {
+                tag: tag.to_owned(),
+                sha: rng.fork("sha").hex(8),
+            }),
+            boot_id: Guarded::new(rng.fork("boot id").uuid()),
+            stage: Guarded::default(),
+            resources: ResourceStore::new(rng.fork("cookie").next_u64(), Arc::clone(&cluster.members)),
+            power: Guarded::default(),
+            identity,
+            cluster,
+            rng,
+            draws: AtomicU64::new(0),
+        };
+        boot::write_logs(&node, boot);
+        boot::write_files(&node);
+        node.resources.put(specs::hostname_status(&node.identity));
+        node.resources.put(specs::boot_id(&node.boot_id.lock()));
+        node.publish_version();
+        node.publish_status();
+        node
+    }
+
+    /// Lets the resources say which Talos the machine runs.
+    pub(crate) fn publish_version(&self) {
+        let tag = self.version.lock().tag.clone();
+        self.resources.put(specs::version(&tag));
+        self.resources.put(specs::member(&self.identity, &tag));
+    }
+
+    /// Lets the resources say what the machine does, which services run and whether all is ready.
+    pub(crate) fn publish_status(&self) {
+        self.resources.put_services(&self.services.all());
+        let stage = *self.stage.lock();
+        self.resources
+            .put(specs::machine_status(stage, self.services.unmet()));
+    }
+
+    /// The bytes a regular file has right now.
+    pub(crate) fn file_contents(&self, contents: Contents) -> Bytes {
+        let live = match contents {
+            Contents::Fixed(bytes) => return bytes,
+            Contents::Live(live) => live,
+        };
+        let text = match live {
+            LiveFile::BootId => format!("{}\n", self.boot_id.lock()),
+            LiveFile::MemInfo => self.memory.lock().proc_meminfo(),
+            LiveFile::LoadAvg => {
+                let LoadAverages([one, five, fifteen]) = *self.load.lock();
+                format!("{one:.2} {five:.2} {fifteen:.2} 1/200 2000\n")
+            }
+            LiveFile::OsRelease => {
+                let tag = self.version.lock().tag.clone();
+                format!("NAME=\"Talos\"\nID=talos\nVERSION_ID={tag}\nPRETTY_NAME=\"Talos ({tag})\"\n")
+            }
+        };
+        text.into()
+    }
+
+    /// Begins a life of the machine and returns the token that ends with it; `None` if it is up already.
+    pub(crate) fn power_on(&self) -> Option<CancellationToken> {
+        let mut power = self.power.lock();
+        power
+            .is_none()
+            .then(|| power.insert(CancellationToken::new()).clone())
+    }
+
+    /// Ends the machine's life: everything that holds its token stops.
+    pub(crate) fn power_off(&self) {
+        if let Some(life) = self.power.lock().take() {
+            life.cancel();
+        }
+    }
+
+    /// The current life, unless the machine is down.
+    pub(crate) fn life(&self) -> Option<CancellationToken> {
+        self.power.lock().clone()
+    }
+
+    /// A fresh generator for one use; the sequence of uses is the only thing it depends on.
+    pub(crate) fn next_rng(&self) -> SimRng {
+        let draw = self.draws.fetch_add(1, Ordering::Relaxed);
+        self.rng.fork(&format!("draw {draw}"))
+    }
+}

@@ -1,0 +1,367 @@
+//! Resources of one type in one namespace, with the recent history that watches replay.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use talos_proto::cosi::resource::{Metadata, Resource, Spec};
+use tokio::sync::watch;
+
+use super::Draft;
+use crate::clock::Moment;
+use crate::sync::Guarded;
+
+/// Events a new collection can hold; the room doubles when it is full.
+const INITIAL_CAPACITY: u64 = 8;
+const MAX_CAPACITY: u64 = 1024;
+/// Events at the old end that are about to be overwritten and no longer replayed.
+const GAP: u64 = 4;
+
+/// What happened to a resource.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    Created(Arc<Resource>),
+    Updated { old: Arc<Resource>, new: Arc<Resource> },
+    Destroyed(Arc<Resource>),
+}
+
+impl Change {
+    /// The resource as it is after the change, or was before it was destroyed.
+    pub(crate) fn resource(&self) -> &Resource {
+        match self {
+            Self::Created(resource) | Self::Destroyed(resource) | Self::Updated { new: resource, .. } => {
+                resource
+            }
+        }
+    }
+}
+
+/// A position in the history: how many events came before.
+pub(crate) type Position = u64;
+
+/// What a watcher finds at its position.
+#[derive(Debug)]
+pub(crate) enum Read {
+    Nothing,
+    Next {
+        change: Change,
+        position: Position,
+    },
+    /// The event at that position is gone: the watcher was too slow.
+    Overrun {
+        written: Position,
+        capacity: u64,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Collection {
+    inner: Guarded<Inner>,
+    written: watch::Sender<Position>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    resources: BTreeMap<String, Arc<Resource>>,
+    history: VecDeque<Change>,
+    written: Position,
+    capacity: u64,
+}
+
+/// The state of a collection at one moment: nothing happens between its parts.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// In order of ids.
+    pub(crate) resources: Vec<Arc<Resource>>,
+    /// Where a watch goes on from here.
+    pub(crate) position: Position,
+}
+
+impl Default for Collection {
+    fn default() -> Self {
+        let inner = Inner {
+            resources: BTreeMap::new(),
+            history: VecDeque::new(),
+            written: 0,
+            capacity: INITIAL_CAPACITY,
+        };
+        Self {
+            inner: Guarded::new(inner),
+            written: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Collection {
+    pub(crate) fn get(&self, id: &str) -> Option<Arc<Resource>> {
+        self.inner.lock().resources.get(id).cloned()
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let inner = self.inner.lock();
+        Snapshot {
+            resources: inner.resources.values().cloned().collect(),
+            position: inner.written,
+        }
+    }
+
+    /// Creates the resource, or updates it unless its spec is the same.
+    pub(crate) fn put(&self, draft: Draft) {
+        let now = Moment::now().to_proto();
+        let mut inner = self.inner.lock();
+        let old = inner.resources.get(&draft.id).cloned();
+        let spec = Some(Spec {
+            proto_spec: draft.proto_spec,
+            yaml_spec: draft.yaml_spec,
+        });
+        if old.as_ref().is_some_and(|old| old.spec == spec) {
+            return;
+        }
+        let before = old.as_ref().and_then(|old| old.metadata.as_ref());
+        let version = before
+            .and_then(|metadata| metadata.version.parse::<u64>().ok())
+            .unwrap_or_default()
+            + 1;
+        let metadata = Metadata {
+            namespace: draft.kind.namespace.to_owned(),
+            r#type: draft.kind.name.to_owned(),
+            id: draft.id.clone(),
+            version: version.to_string(),
+            owner: draft.kind.owner.to_owned(),
+            phase: "running".to_owned(),
+            created: Some(before.and_then(|metadata| metadata.created).unwrap_or(now)),
+            updated: Some(now),
+            ..Metadata::default()
+        };
+        let new = Arc::new(Resource {
+            metadata: Some(metadata),
+            spec,
+        });
+        inner.resources.insert(draft.id, Arc::clone(&new));
+        inner.publish(match old {
+            None => Change::Created(new),
+            Some(old) => Change::Updated { old, new },
+        });
+        let written = inner.written;
+        drop(inner);
+        self.written.send_replace(written);
+    }
+
+    /// Destroys the resource, if there is one.
+    pub(crate) fn remove(&self, id: &str) {
+        let mut inner = self.inner.lock();
+        let Some(resource) = inner.resources.remove(id) else {
+            return;
+        };
+        inner.publish(Change::Destroyed(resource));
+        let written = inner.written;
+        drop(inner);
+        self.written.send_replace(written);
+    }
+
+    /// Wakes watchers; the value is the number of events so far.
+    pub(crate) fn changes(&self) -> watch::Receiver<Position> {
+        self.written.subscribe()
+    }
+
+    /// The event at `position`.
+    pub(crate) fn read(&self, position: Position) -> Read {
+        let inner = self.inner.lock();
+        if position >= inner.written {
+            return Read::Nothing;
+        }
+        match inner.at(position) {
+            Some(change) => Read::Next {
+                change: change.clone(),
+                position,
+            },
+            None => Read::Overrun {
+                written: inner.written,
+                capacity: inner.capacity,
+            },
+        }
+    }
+
+    /// Where a replay of the last `count` events begins, of all resources or of the one called `id`.
+    pub(crate) fn tail(&self, count: u64, id: Option<&str>) -> Position {
+        let inner = self.inner.lock();
+        let oldest = inner.oldest();
+        let Some(id) = id else {
+            return inner.written.saturating_sub(count).max(oldest);
+        };
+        let matching = (oldest..inner.written).rev().filter(|position| {
+            inner
+                .at(*position)
+                .is_some_and(|change| id_of(change.resource()) == id)
+        });
+        matching
+            .take(usize::try_from(count).unwrap_or(usize::MAX))
+            .last()
+            .unwrap_or(inner.written)
+    }
+
+    /// Where a watch goes on that has seen the event of `bookmark`; `None` if that is too long ago, or was
+    /// never.
+    pub(crate) fn after(&self, bookmark: Bookmark) -> Option<Position> {
+        let inner = self.inner.lock();
+        let next = bookmark.0.wrapping_add(1);
+        // A bookmark names the last event seen, so that the one of an empty collection is -1.
+        let reachable = next + inner.capacity > inner.written + GAP;
+        (reachable && next <= inner.written).then_some(next)
+    }
+}
+
+impl Inner {
+    fn publish(&mut self, change: Change) {
+        if self.written == self.capacity && self.capacity < MAX_CAPACITY {
+            self.capacity *= 2;
+        }
+        self.history.push_back(change);
+        self.written += 1;
+        while self.history.len() as u64 > self.capacity {
+            self.history.pop_front();
+        }
+    }
+
+    fn at(&self, position: Position) -> Option<&Change> {
+        let first = self.written - self.history.len() as u64;
+        self.history
+            .get(usize::try_from(position.checked_sub(first)?).ok()?)
+    }
+
+    /// The oldest position that may still be replayed.
+    fn oldest(&self) -> Position {
+        (self.written + GAP).saturating_sub(self.capacity)
+    }
+}
+
+pub(crate) fn id_of(resource: &Resource) -> &str {
+    resource
+        .metadata
+        .as_ref()
+        .map(|metadata| metadata.id.as_str())
+        .unwrap_or_default()
+}
+
+/// The last event that a watcher has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bookmark(u64);
+
+impl Bookmark {
+    /// The bookmark of a watcher that has seen everything in front of `position`.
+    pub(crate) const fn before(position: Position) -> Self {
+        Self(position.wrapping_sub(1))
+    }
+
+    /// The bookmark of the event at `position`.
+    pub(crate) const fn at(position: Position) -> Self {
+        Self(position)
+    }
+
+    /// The bookmark on the wire: eight bytes that change with every boot, then the position.
+    pub(crate) fn encode(self, cookie: u64) -> Bytes {
+        [cookie.to_be_bytes(), self.0.to_be_bytes()].concat().into()
+    }
+
+    /// Undoes [`Self::encode`]; `None` for a bookmark of another boot or of another kind altogether.
+    pub(crate) fn decode(bytes: &[u8], cookie: u64) -> Option<Self> {
+        let (&theirs, rest) = bytes.split_first_chunk::<8>()?;
+        let position = u64::from_be_bytes(rest.try_into().ok()?);
+        (u64::from_be_bytes(theirs) == cookie).then_some(Self(position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Draft, ResourceKind};
+    use super::*;
+
+    const KIND: ResourceKind = ResourceKind {
+        name: "T",
+        namespace: "n",
+        owner: "o",
+    };
+
+    fn put(collection: &Collection, id: &str, yaml: &str) {
+        collection.put(Draft {
+            kind: &KIND,
+            id: id.to_owned(),
+            proto_spec: Bytes::new(),
+            yaml_spec: yaml.to_owned(),
+        });
+    }
+
+    #[test]
+    fn versions_count_real_updates_only() {
+        let collection = Collection::default();
+        for yaml in ["a", "a", "b"] {
+            put(&collection, "x", yaml);
+        }
+        let metadata = collection.get("x").unwrap().metadata.clone().unwrap();
+        assert_eq!(metadata.version, "2");
+        assert_eq!(collection.snapshot().position, 2);
+        collection.remove("x");
+        collection.remove("x");
+        assert_eq!((collection.get("x"), collection.snapshot().position), (None, 3));
+    }
+
+    #[test]
+    fn the_history_grows_to_its_limit_and_then_forgets() {
+        let collection = Collection::default();
+        for n in 0..2000 {
+            put(&collection, "x", &n.to_string());
+        }
+        assert!(matches!(collection.read(2000), Read::Nothing));
+        assert!(matches!(collection.read(976), Read::Next { position: 976, .. }));
+        assert!(matches!(
+            collection.read(975),
+            Read::Overrun {
+                written: 2000,
+                capacity: 1024
+            }
+        ));
+        assert_eq!(collection.tail(5, None), 1995);
+        assert_eq!(collection.tail(5000, None), 980, "the gap is not replayed");
+    }
+
+    #[test]
+    fn tails_of_one_resource_count_its_own_events() {
+        let collection = Collection::default();
+        for (id, yaml) in [("x", "1"), ("y", "1"), ("x", "2"), ("y", "2"), ("y", "3")] {
+            put(&collection, id, yaml);
+        }
+        assert_eq!(collection.tail(1, Some("x")), 2);
+        assert_eq!(collection.tail(9, Some("x")), 2, "position 0 is in the gap");
+        assert_eq!(collection.tail(1, Some("z")), 5);
+    }
+
+    #[test]
+    fn bookmarks_go_on_after_their_event_while_it_is_in_reach() {
+        let collection = Collection::default();
+        let empty = Bookmark::before(collection.snapshot().position);
+        assert_eq!(collection.after(empty), Some(0));
+        for n in 0..3 {
+            put(&collection, "x", &n.to_string());
+        }
+        assert_eq!(collection.after(empty), Some(0));
+        assert_eq!(collection.after(Bookmark::at(1)), Some(2));
+        assert_eq!(collection.after(Bookmark::at(3)), None, "never happened");
+        put(&collection, "x", "3");
+        assert_eq!(
+            collection.after(empty),
+            None,
+            "early bookmarks expire after a few events"
+        );
+        assert_eq!(collection.after(Bookmark::at(1)), Some(2));
+    }
+
+    #[test]
+    fn bookmarks_are_tied_to_a_boot() {
+        let encoded = Bookmark::at(3).encode(7);
+        assert_eq!(encoded.len(), 16);
+        assert_eq!(Bookmark::decode(&encoded, 7), Some(Bookmark::at(3)));
+        assert_eq!(Bookmark::decode(&encoded, 8), None);
+        assert_eq!(Bookmark::decode(&encoded[..15], 7), None);
+        assert_eq!(Bookmark::decode(b"", 7), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! Certificate authorities of a cluster.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use super::certificate::{CERT_SIGN, DIGITAL_SIGNATURE, Signer, Template, Validity};
+use super::key::{KeyAlgorithm, PrivateKey};
+use super::spec::{ClientCert, ClientCertSpec, ExtendedKeyUsage};
+use super::{PkiError, pem};
+
+const TEN_YEARS: Duration = Duration::from_secs(87_600 * 3_600);
+const ONE_DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// A certificate authority that can issue client certificates: the simulated cluster's own, see
+/// [`SimCluster::authority`](crate::SimCluster::authority), or a foreign one for tests.
+pub struct CertificateAuthority {
+    key: PrivateKey,
+    subject: Vec<u8>,
+    key_id: [u8; 20],
+    certificate: CertificateDer<'static>,
+}
+
+/// The certificate and the key a node presents.
+pub(crate) struct ServerIdentity {
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) key: PrivateKeyDer<'static>,
+}
+
+impl CertificateAuthority {
+    /// A new authority with the subject and key type of a Talos cluster: `O=talos`, Ed25519, ten years.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no random numbers.
+    pub fn new_talos() -> Result<Self, PkiError> {
+        Self::self_signed("talos", KeyAlgorithm::Ed25519)
+    }
+
+    /// The authority of Kubernetes in a Talos cluster: `O=kubernetes`, ECDSA P-256, ten years.
+    pub(crate) fn new_kubernetes() -> Result<Self, PkiError> {
+        Self::self_signed("kubernetes", KeyAlgorithm::EcdsaP256)
+    }
+
+    fn self_signed(organization: &str, algorithm: KeyAlgorithm) -> Result<Self, PkiError> {
+        let key = PrivateKey::generate(algorithm)?;
+        let mut key_id = [0; 20];
+        SystemRandom::new()
+            .fill(&mut key_id)
+            .map_err(|_| PkiError::Random)?;
+        let template = Template {
+            organizations: vec![organization.to_owned()],
+            common_name: None,
+            validity: Validity::starting_now(TEN_YEARS),
+            key_usage: CERT_SIGN | DIGITAL_SIGNATURE,
+            extended_key_usage: vec![ExtendedKeyUsage::ServerAuth, ExtendedKeyUsage::ClientAuth],
+            dns_names: Vec::new(),
+            addresses: Vec::new(),
+            authority_key_id: Some(key_id),
+        };
+        let subject = template.subject();
+        let signer = Signer {
+            subject: &subject,
+            key_id,
+            key: &key,
+        };
+        let certificate = template.sign(&key.public_key_info(), &signer)?.into();
+        Ok(Self {
+            key,
+            subject,
+            key_id,
+            certificate,
+        })
+    }
+
+    /// The authority's certificate as one PEM block.
+    #[must_use]
+    pub fn certificate_pem(&self) -> String {
+        pem::encode(pem::CERTIFICATE, &self.certificate)
+    }
+
+    /// The authority's certificate in DER.
+    #[must_use]
+    pub fn certificate_der(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// Issues a client certificate with a fresh key.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no random numbers.
+    pub fn issue_client(&self, spec: &ClientCertSpec) -> Result<ClientCert, PkiError> {
+        let key = PrivateKey::generate(spec.key_algorithm)?;
+        let template = Template {
+            organizations: spec.organizations.clone(),
+            common_name: None,
+            validity: spec.validity.absolute(),
+            key_usage: DIGITAL_SIGNATURE,
+            extended_key_usage: spec.extended_key_usage.clone(),
+            dns_names: Vec::new(),
+            addresses: Vec::new(),
+            authority_key_id: None,
+        };
+        let certificate_der = template.sign(&key.public_key_info(), &self.signer())?;
+        Ok(ClientCert {
+            certificate_pem: pem::encode(pem::CERTIFICATE, &certificate_der),
+            key_pem: key.to_pem(),
+            certificate_der,
+            key_pkcs8_der: key.pkcs8_der(),
+        })
+    }
+
+    /// A server certificate for the node called `fqdn`, valid for 24 hours from now.
+    pub(crate) fn issue_server(
+        &self,
+        fqdn: &str,
+        mut dns_names: Vec<String>,
+        mut addresses: Vec<IpAddr>,
+    ) -> Result<ServerIdentity, PkiError> {
+        dns_names.sort();
+        dns_names.dedup();
+        addresses.sort();
+        addresses.dedup();
+        let key = PrivateKey::generate(KeyAlgorithm::Ed25519)?;
+        let template = Template {
+            organizations: Vec::new(),
+            common_name: Some(fqdn.to_owned()),
+            validity: Validity::starting_now(ONE_DAY),
+            key_usage: DIGITAL_SIGNATURE,
+            extended_key_usage: vec![ExtendedKeyUsage::ServerAuth],
+            dns_names,
+            addresses,
+            authority_key_id: None,
+        };
+        let certificate = template.sign(&key.public_key_info(), &self.signer())?.into();
+        Ok(ServerIdentity {
+            certificate,
+            key: PrivatePkcs8KeyDer::from(key.pkcs8_der()).into(),
+        })
+    }
+
+    fn signer(&self) -> Signer<'_> {
+        Signer {
+            subject: &self.subject,
+            key_id: self.key_id,
+            key: &self.key,
+        }
+    }
+}
+
+impl fmt::Debug for CertificateAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateAuthority")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

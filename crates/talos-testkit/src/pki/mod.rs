@@ -1,0 +1,31 @@
+//! Certificate authorities and certificates as a Talos cluster has them, and odd ones for tests.
+//!
+//! A cluster has separate authorities for the Talos API (Ed25519, subject `O=talos`) and for Kubernetes
+//! (ECDSA P-256, `O=kubernetes`). Roles of a client are the organizations in the subject of its
+//! certificate. Keys come from the system's random numbers, never from the cluster's seed.
+
+mod authority;
+mod certificate;
+mod der;
+mod inspect;
+mod key;
+mod pem;
+mod spec;
+
+pub use authority::CertificateAuthority;
+pub(crate) use authority::ServerIdentity;
+pub(crate) use inspect::LeafFacts;
+pub use key::KeyAlgorithm;
+pub use spec::{ClientCert, ClientCertSpec, ExtendedKeyUsage};
+
+/// Why a key or a certificate could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PkiError {
+    /// The operating system gave no random numbers.
+    #[error("the system's random number generator failed")]
+    Random,
+    /// The cryptography library refused a key that it has just made.
+    #[error("the cryptography library rejected a generated key")]
+    Key,
+}

@@ -1,0 +1,29 @@
+//! Everything over real sockets and real TLS, on loopback.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod calls;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod client;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod echo;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod endpoints;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod handshake;
+mod material;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod memory;
+#[cfg_attr(
+    not(any(feature = "ring", feature = "aws-lc-rs")),
+    expect(dead_code, reason = "without a provider there are no servers")
+)]
+mod pki;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod reconnect;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod server;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod strangers;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod tracing;
