@@ -25,6 +25,8 @@ pub mod api;
 pub mod config;
 #[cfg(feature = "cosi")]
 pub mod resource;
+#[cfg(feature = "siderov1")]
+pub mod siderov1;
 #[cfg(feature = "machine")]
 pub mod stream;
 

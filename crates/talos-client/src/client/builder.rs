@@ -14,6 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "talosconfig")]
 mod from_talosconfig;
 mod proxy;
+#[cfg(feature = "talosconfig")]
+mod signature;
 
 /// Collects where a cluster is and who we are there.
 ///
@@ -50,6 +52,10 @@ pub struct ClientBuilder {
     context: Option<String>,
     #[cfg(feature = "talosconfig")]
     watch: Option<Duration>,
+    #[cfg(feature = "siderov1")]
+    siderov1: Option<crate::siderov1::SideroV1Config>,
+    #[cfg(feature = "siderov1")]
+    signed_by: Option<crate::siderov1::Subject>,
 }
 
 /// What the builder and the talosconfig come to.
@@ -82,6 +88,10 @@ impl ClientBuilder {
             context: None,
             #[cfg(feature = "talosconfig")]
             watch: None,
+            #[cfg(feature = "siderov1")]
+            siderov1: None,
+            #[cfg(feature = "siderov1")]
+            signed_by: None,
         }
     }
 
@@ -150,7 +160,7 @@ impl ClientBuilder {
 
     /// Uses this TLS configuration, and nothing of what the talosconfig or the other methods say about
     /// certificates: fingerprints, another cryptography provider, or no verification. Nor is the context's
-    /// `proxy-url` used, as in talosctl; a proxy of the environment still is.
+    /// `proxy-url` used, as in talosctl; a proxy of the environment still is. Requests are not signed either.
     ///
     /// A [`TlsConfig`](talos_transport::TlsConfig), or a [`TlsHandle`] through which it can be replaced later.
     pub fn tls(mut self, tls: impl Into<TlsHandle>) -> Self {
@@ -189,7 +199,8 @@ impl ClientBuilder {
     /// fault, a [`TlsError`](talos_transport::tls::TlsError), an
     /// [`EndpointError`](talos_transport::EndpointError), a
     /// [`BuildError`](talos_transport::BuildError), a `ProxyEnvironmentError` if the environment names an unusable
-    /// proxy, or a [`ReloadError`](crate::config::ReloadError) if the talosconfig cannot be watched.
+    /// proxy, a `SideroV1Error` if requests are to be signed and cannot be, or a
+    /// [`ReloadError`](crate::config::ReloadError) if the talosconfig cannot be watched.
     pub fn build(mut self) -> Result<Client> {
         let (timeout, connect_timeout) = (self.timeout, self.connect_timeout);
         let settings = self.settings()?;
@@ -206,7 +217,10 @@ impl ClientBuilder {
         if let Some(timeout) = connect_timeout {
             channel = channel.connect_timeout(timeout);
         }
-        let channel = self.with_proxy(channel)?.build().map_err(config_error)?;
+        let channel = self.with_proxy(channel)?;
+        #[cfg(feature = "siderov1")]
+        let channel = self.with_signer(channel)?;
+        let channel = channel.build().map_err(config_error)?;
         Ok(Client::new(Inner {
             #[cfg(feature = "talosconfig")]
             reloader: Client::reloader(&channel, settings.source, self.watch)?,
@@ -267,6 +281,8 @@ impl fmt::Debug for ClientBuilder {
             .field("talosconfig", &self.talosconfig)
             .field("context", &self.context)
             .field("watch", &self.watch);
+        #[cfg(feature = "siderov1")]
+        debug.field("siderov1", &self.siderov1);
         debug.finish()
     }
 }

@@ -308,7 +308,7 @@ fn non_empty(text: String) -> Option<String> {
 }
 
 /// Standard, padded base64; white space anywhere is skipped, since YAML folds long values.
-fn decode_base64(text: &str) -> Result<Vec<u8>, Base64Problem> {
+pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, Base64Problem> {
     let compact = Zeroizing::new(
         text.bytes()
             .filter(|byte| !byte.is_ascii_whitespace())

@@ -129,17 +129,6 @@ pub enum ConfigError {
         #[source]
         source: TlsError,
     },
-    /// The context asks for something this version of the library cannot do yet; going on without it
-    /// would connect in another way than the context says.
-    #[error("context {context:?} in {origin} uses `{field}`, which is not supported yet")]
-    Unsupported {
-        /// Where the talosconfig came from.
-        origin: Origin,
-        /// The context.
-        context: String,
-        /// The field.
-        field: &'static str,
-    },
     /// `proxy-url` of the context is neither `direct` nor the URL of a proxy.
     #[cfg(feature = "proxy")]
     #[error("context {context:?} in {origin} has an unusable `proxy-url`")]

@@ -22,8 +22,14 @@ mod save;
 mod talosconfig;
 mod watch;
 
+#[cfg(feature = "siderov1")]
+pub(crate) use context::decode_base64;
 pub(crate) use reload::{Given, Reloader, Source};
+<<<<<<< HEAD
 #[cfg(all(feature = "archive", feature = "machine"))]
+=======
+#[cfg(any(feature = "archive", feature = "siderov1"))]
+>>>>>>> origin/resilience
 pub(crate) use save::write_secret_file;
 
 pub use context::{Auth, Context};

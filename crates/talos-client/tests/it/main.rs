@@ -4,9 +4,17 @@ mod credentials;
 mod default;
 mod failures;
 mod machine;
+#[cfg(feature = "proxy")]
+mod proxy;
 #[cfg(feature = "def-runtime")]
 mod resources;
 mod routing;
+#[cfg(feature = "siderov1")]
+mod siderov1;
+#[cfg(feature = "siderov1")]
+mod siderov1_openpgp;
+#[cfg(feature = "siderov1")]
+mod siderov1_server;
 mod streams;
 mod support;
 mod talosconfig;

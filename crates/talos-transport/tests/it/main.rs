@@ -19,8 +19,12 @@ mod memory;
     expect(dead_code, reason = "without a provider there are no servers")
 )]
 mod pki;
+#[cfg(all(feature = "proxy", any(feature = "ring", feature = "aws-lc-rs")))]
+mod proxy;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod reconnect;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod rotation;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod server;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]

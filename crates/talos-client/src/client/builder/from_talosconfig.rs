@@ -52,7 +52,8 @@ impl ClientBuilder {
             });
         }
         let pem = context.decode(name, &origin)?;
-        let basic_auth = authentication(name, context, &origin)?;
+        let basic_auth = basic_auth(context);
+        self.take_signature_of(context, name, &origin)?;
         self.take_proxy_of(context, name, &origin)?;
         let tls = self
             .tls_handle(pem.clone())
@@ -80,24 +81,13 @@ impl ClientBuilder {
     }
 }
 
-/// What goes on top of the client certificate.
-fn authentication(
-    name: &str,
-    context: &Context,
-    origin: &Origin,
-) -> Result<Option<(String, Zeroizing<String>)>, ConfigError> {
-    let unsupported = |field| ConfigError::Unsupported {
-        origin: origin.clone(),
-        context: name.to_owned(),
-        field,
-    };
+/// User name and password, for proxies in front of Talos that ask for them.
+fn basic_auth(context: &Context) -> Option<(String, Zeroizing<String>)> {
     match &context.auth {
-        None => Ok(None),
-        Some(Auth::Basic { username, password }) => Ok(Some((
-            username.clone(),
-            Zeroizing::new(password.expose().to_owned()),
-        ))),
-        Some(Auth::SideroV1 { .. }) => Err(unsupported("auth.siderov1")),
+        Some(Auth::Basic { username, password }) => {
+            Some((username.clone(), Zeroizing::new(password.expose().to_owned())))
+        }
+        Some(Auth::SideroV1 { .. }) | None => None,
     }
 }
 
