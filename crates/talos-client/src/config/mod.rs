@@ -25,11 +25,7 @@ mod watch;
 #[cfg(feature = "siderov1")]
 pub(crate) use context::decode_base64;
 pub(crate) use reload::{Given, Reloader, Source};
-<<<<<<< HEAD
-#[cfg(all(feature = "archive", feature = "machine"))]
-=======
-#[cfg(any(feature = "archive", feature = "siderov1"))]
->>>>>>> origin/resilience
+#[cfg(any(all(feature = "archive", feature = "machine"), feature = "siderov1"))]
 pub(crate) use save::write_secret_file;
 
 pub use context::{Auth, Context};

@@ -348,7 +348,10 @@ fn a_missing_file_is_named_and_not_created() {
 
     let error = Talosconfig::load(folder.path()).expect_err("a folder without a talosconfig in it");
     let inside = folder.path().join("config");
-    assert!(matches!(&error, ConfigError::Read { path, .. } if *path == inside), "{error:?}");
+    assert!(
+        matches!(&error, ConfigError::Read { path, .. } if *path == inside),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
