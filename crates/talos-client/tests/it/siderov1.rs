@@ -316,7 +316,8 @@ async fn a_key_that_was_renewed_elsewhere_is_taken_up() {
     // Each look at the clock is a second later, so that times of signatures can be told apart.
     let seconds = AtomicUsize::new(0);
     let clock = move || unix(NOW + seconds.fetch_add(1, Ordering::Relaxed) as u64);
-    let client = setup.client(setup.config().clock(clock));
+    let login = Login::default();
+    let client = setup.client(setup.config().clock(clock).login(login.clone()));
     hostname(&client).await.expect("an answer");
     setup.omni.received();
 
@@ -340,6 +341,7 @@ async fn a_key_that_was_renewed_elsewhere_is_taken_up() {
         [Ok(ME)],
         "the new key is remembered"
     );
+    assert_eq!(login.count(), 0, "there was no need to ask anybody");
 }
 
 #[tokio::test]
