@@ -67,16 +67,17 @@ impl Talosconfig {
         Self::load(Lookup::from_env().find()?)
     }
 
-    /// Reads a talosconfig from a file. A folder stands for the file `config` in it, which is its name both in
-    /// `~/.talos` and in the secret that Talos mounts into pods.
+    /// Reads a talosconfig from a file. A folder with a file `config` in it stands for that file, which has this
+    /// name both in `~/.talos` and in the secret that Talos mounts into pods.
     ///
     /// # Errors
     ///
     /// [`ConfigError::Read`] where the file cannot be read, and what [`Talosconfig::parse`] returns.
     pub fn load(path: impl Into<PathBuf>) -> Result<Self, ConfigError> {
         let mut path = path.into();
-        if path.is_dir() {
-            path.push("config");
+        let inside = path.join("config");
+        if inside.is_file() {
+            path = inside;
         }
         match fs::read(&path) {
             Ok(bytes) => {

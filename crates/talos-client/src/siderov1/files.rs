@@ -124,7 +124,8 @@ mod tests {
         let in_home = "/home/me/.talos/keys";
         let in_share = "/home/me/.local/share/talos/keys";
         let relative = Path::new("relative");
-        let cases: [(&[(&str, &Path)], &[&str]); 6] = [
+        type Variables<'a> = &'a [(&'a str, &'a Path)];
+        let cases: [(Variables<'_>, &[&str]); 6] = [
             (&[("HOME", home)], &[in_home, in_share]),
             (
                 &[("HOME", home), ("TALOS_HOME", talos)],

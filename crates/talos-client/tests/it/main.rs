@@ -12,9 +12,14 @@ mod routing;
 #[cfg(feature = "siderov1")]
 mod siderov1;
 #[cfg(feature = "siderov1")]
+mod siderov1_keys;
+#[cfg(feature = "siderov1")]
+mod siderov1_login;
+#[cfg(feature = "siderov1")]
 mod siderov1_openpgp;
 #[cfg(feature = "siderov1")]
 mod siderov1_server;
 mod streams;
 mod support;
 mod talosconfig;
+mod watch;

@@ -142,7 +142,8 @@ impl DangerousVerification {
 }
 
 /// The process's own store depends on the machine and its environment, so these bring stores of their own.
-#[cfg(all(test, feature = "native-roots"))]
+#[cfg(test)]
+#[cfg(feature = "native-roots")]
 mod tests {
     use std::fs;
     use std::path::Path;

@@ -1,0 +1,585 @@
+//! Talosconfigs whose credentials are renewed while the client is in use.
+
+use std::{
+    error::Error as _,
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use talos_client::{
+    Client, ClientBuilder, Error, ErrorKind,
+    config::{ConfigError, ReloadError, ReloadStatus, Reloads, Talosconfig},
+    transport::HandshakeError,
+};
+use talos_testkit::{SimCluster, pki::ClientCertSpec};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+use crate::support::shown;
+
+/// Often, so that tests need not wait; how often is never asserted.
+const OFTEN: Duration = Duration::from_millis(5);
+
+/// A secret as the kubelet mounts it into a pod: `config` is a link into `..data`, itself a link, which is swapped.
+struct Mount {
+    folder: tempfile::TempDir,
+    version: u32,
+}
+
+impl Mount {
+    fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut mount = Self { folder, version: 0 };
+        mount.publish(text);
+        symlink("..data/config", mount.path());
+        mount
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("config")
+    }
+
+    fn publish(&mut self, text: &str) {
+        let folder = self.folder.path();
+        let old = format!("..version_{}", self.version);
+        self.version += 1;
+        let new = format!("..version_{}", self.version);
+        fs::create_dir(folder.join(&new)).expect("a folder");
+        fs::write(folder.join(&new).join("config"), text).expect("written");
+        symlink(&new, folder.join("..data_tmp"));
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("swapped");
+        // The first version has no predecessor.
+        let _ = fs::remove_dir_all(folder.join(old));
+    }
+}
+
+fn symlink(target: &str, link: PathBuf) {
+    std::os::unix::fs::symlink(target, link).expect("a link");
+}
+
+/// Passes bytes on to an endpoint and counts the connections.
+struct Relay {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    accepting: JoinHandle<()>,
+}
+
+impl Relay {
+    async fn to(endpoint: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        let accepting = tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let endpoint = endpoint.clone();
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(endpoint).await.expect("connected");
+                    // How a connection ends is what the client and the cluster make of it.
+                    let _ = copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        });
+        Self {
+            address,
+            connections,
+            accepting,
+        }
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn cluster() -> SimCluster {
+    SimCluster::builder().start().await.expect("started")
+}
+
+fn loaded(path: &Path) -> ClientBuilder {
+    Client::builder().talosconfig(Talosconfig::load(path).expect("a talosconfig"))
+}
+
+fn watching(path: &Path) -> (Client, Reloads) {
+    let client = loaded(path).watch_talosconfig(OFTEN).build().expect("a client");
+    let reloads = client.reloads().expect("made from a file");
+    (client, reloads)
+}
+
+async fn until(reloads: &mut Reloads, condition: impl Fn(&ReloadStatus) -> bool) -> ReloadStatus {
+    loop {
+        let status = reloads.next().await.expect("the client lives");
+        if condition(&status) {
+            return status;
+        }
+    }
+}
+
+/// Waits for looks that began after now.
+async fn look_again(reloads: &mut Reloads) -> ReloadStatus {
+    let looks = reloads.status().looks();
+    until(reloads, |status| status.looks() >= looks + 3).await
+}
+
+fn roles(client: &Client) -> Vec<String> {
+    let certificate = client.certificate().expect("a client certificate");
+    certificate.organizations().to_vec()
+}
+
+/// The roles that the cluster saw in the last call.
+async fn roles_seen(cluster: &SimCluster, client: &Client) -> Vec<String> {
+    client.version().await.expect("answered");
+    cluster.requests().all().pop().expect("a call").roles
+}
+
+fn config_error(error: &Error) -> &ConfigError {
+    assert_eq!(error.kind(), ErrorKind::Config, "{error:#}");
+    let source = error.source().and_then(|source| source.downcast_ref());
+    source.unwrap_or_else(|| panic!("no ConfigError behind {error:?}"))
+}
+
+fn reload_error(error: &Error) -> &ReloadError {
+    assert_eq!(error.kind(), ErrorKind::Config, "{error:#}");
+    let source = error.source().and_then(|source| source.downcast_ref());
+    source.unwrap_or_else(|| panic!("no ReloadError behind {error:?}"))
+}
+
+// covers: machine.MachineService/Version, machine.MachineService/Logs
+#[tokio::test]
+async fn a_renewed_secret_is_shown_to_the_cluster_and_streams_go_on() {
+    let cluster = cluster().await;
+    let mut mount = Mount::new(&cluster.talosconfig());
+    let (client, mut reloads) = watching(&mount.path());
+    assert_eq!(roles_seen(&cluster, &client).await, ["os:admin"]);
+    let node = cluster.node(0);
+    node.append_log("kubelet", "before");
+    let handle = client.node(node.name()).expect("a name");
+    let logs = handle.logs("kubelet");
+    let stream = logs.tail_lines(1).follow(true).send().await.expect("opened");
+    let mut lines = stream.lines();
+    let line = lines.next_line().await.expect("a line").expect("readable");
+    assert_eq!(line, "before");
+
+    mount.publish(&cluster.talosconfig_for_roles(["os:reader"]));
+    let status = until(&mut reloads, |status| status.replacements() == 1).await;
+
+    assert!(
+        status.last_replacement().is_some() && status.last_error().is_none(),
+        "{status:?}"
+    );
+    assert_eq!(roles(&client), ["os:reader"]);
+    assert_eq!(roles_seen(&cluster, &client).await, ["os:reader"]);
+    node.append_log("kubelet", "after");
+    let line = lines.next_line().await.expect("a line").expect("readable");
+    assert_eq!(line, "after");
+}
+
+#[tokio::test]
+async fn contents_that_say_the_same_cause_no_new_connection() {
+    let cluster = cluster().await;
+    let relay = Relay::to(cluster.node(0).endpoint()).await;
+    let builder = cluster
+        .talosconfig_builder()
+        .endpoints([relay.address.to_string()]);
+    let text = builder.render().expect("rendered");
+    let mut mount = Mount::new(&text);
+    let (client, mut reloads) = watching(&mount.path());
+    client.version().await.expect("answered");
+
+    let (context, contexts) = text.split_once('\n').expect("several lines");
+    let other = "  other:\n        endpoints: [10.5.0.9]\n";
+    let longer = text.replacen("contexts:\n", &format!("contexts:\n  {other}"), 1);
+    let same = [
+        text.clone(),
+        format!("# a comment\n{contexts}{context}\n"),
+        longer,
+        text.replace("context: sim\n", "context: other\n"),
+    ];
+    for text in &same {
+        mount.publish(text);
+        let status = look_again(&mut reloads).await;
+        assert_eq!((status.replacements(), status.last_error()), (0, None), "{text}");
+        let reloaded = client.reload().await.expect("readable");
+        assert!(!reloaded.replaced(), "{text}");
+        client.version().await.expect("answered");
+    }
+    assert_eq!(relay.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_half_written_file_changes_nothing_until_it_is_whole() {
+    let cluster = cluster().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config");
+    fs::write(&path, cluster.talosconfig()).expect("written");
+    let client = loaded(&path).build().expect("a client");
+    let reloads = client.reloads().expect("made from a file");
+    let next = cluster.talosconfig_for_roles(["os:reader"]);
+    let key = Talosconfig::parse(&next).expect("valid").contexts["sim"]
+        .key
+        .clone();
+    let key = key.expect("a key").expose().to_owned();
+
+    // The last line is whole once its base64 says "END"; what is cut off before must not be taken over.
+    let nearly_all = next.len() - 16;
+    for end in (0..nearly_all).step_by(23).chain([nearly_all]) {
+        fs::write(&path, &next[..end]).expect("written");
+        let error = client.reload().await.expect_err("cut off");
+        assert_eq!(error.kind(), ErrorKind::Config, "{end}: {error:#}");
+        assert!(!shown(&error).contains(&key[20..60]), "{end}: a key is visible");
+        assert_eq!(roles(&client), ["os:admin"], "cut off at {end} of {}", next.len());
+        let status = reloads.status();
+        let told = status.last_error().expect("an error").to_owned();
+        assert_eq!(told, format!("{error:#}"));
+        assert_eq!(status.replacements(), 0);
+    }
+    assert_eq!(roles_seen(&cluster, &client).await, ["os:admin"]);
+
+    fs::write(&path, &next).expect("written");
+    assert!(client.reload().await.expect("whole").replaced());
+    assert_eq!(reloads.status().last_error(), None);
+    assert_eq!(roles_seen(&cluster, &client).await, ["os:reader"]);
+}
+
+#[tokio::test]
+async fn a_context_that_loses_its_credentials_is_not_followed() {
+    let cluster = cluster().await;
+    let mount = Mount::new(&cluster.talosconfig());
+    let client = loaded(&mount.path()).build().expect("a client");
+    let spoil = |fields: &[&str]| {
+        let text = cluster.talosconfig();
+        let kept = text
+            .lines()
+            .filter(|line| !fields.iter().any(|field| line.trim_start().starts_with(field)));
+        kept.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    for (fields, lost) in [(&["ca:"][..], "ca"), (&["crt:", "key:"], "crt")] {
+        fs::write(mount.path(), spoil(fields)).expect("written");
+        let error = client.reload().await.expect_err("something is missing");
+        match reload_error(&error) {
+            ReloadError::Lost { context, field, path } => {
+                assert_eq!((context.as_str(), *field, path), ("sim", lost, &mount.path()));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(roles_seen(&cluster, &client).await, ["os:admin"]);
+}
+
+#[tokio::test]
+async fn a_removed_file_is_reported_and_missed_by_nobody() {
+    let cluster = cluster().await;
+    let relay = Relay::to(cluster.node(0).endpoint()).await;
+    let builder = cluster
+        .talosconfig_builder()
+        .endpoints([relay.address.to_string()]);
+    let text = builder.render().expect("rendered");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config");
+    fs::write(&path, &text).expect("written");
+    // A folder stands for the file in it.
+    let (client, mut reloads) = watching(folder.path());
+    client.version().await.expect("answered");
+
+    fs::remove_file(&path).expect("removed");
+    let status = until(&mut reloads, |status| status.last_error().is_some()).await;
+    let told = status.last_error().expect("an error");
+    assert!(told.contains(path.to_str().expect("utf-8")), "{told}");
+    let error = client.reload().await.expect_err("gone");
+    match config_error(&error) {
+        ConfigError::Read { source, .. } => assert_eq!(source.kind(), io::ErrorKind::NotFound),
+        other => panic!("{other:?}"),
+    }
+    client.version().await.expect("answered");
+
+    fs::write(&path, &text).expect("written");
+    let status = until(&mut reloads, |status| status.last_error().is_none()).await;
+    assert_eq!(status.replacements(), 0);
+    client.version().await.expect("answered");
+    assert_eq!(relay.connections(), 1);
+}
+
+#[tokio::test]
+async fn the_client_stays_with_its_context() {
+    let (cluster, other) = (cluster().await, cluster().await);
+    let parse = |text: String| Talosconfig::parse(text).expect("valid");
+    let mut both = parse(
+        cluster
+            .talosconfig_builder()
+            .context("mine")
+            .render()
+            .expect("rendered"),
+    );
+    let theirs = || {
+        other
+            .talosconfig_builder()
+            .context("theirs")
+            .render()
+            .expect("rendered")
+    };
+    both.merge(parse(theirs()));
+    both.context = "mine".to_owned();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config");
+    both.save_to(&path).expect("saved");
+    let client = loaded(&path).build().expect("a client");
+
+    both.context = "theirs".to_owned();
+    both.save_to(&path).expect("saved");
+    assert!(!client.reload().await.expect("readable").replaced());
+    fs::write(&path, theirs()).expect("written");
+    let error = client.reload().await.expect_err("its context is gone");
+    let known = config_error(&error);
+    assert!(
+        matches!(known, ConfigError::ContextNotFound { context, .. } if context == "mine"),
+        "{known:?}"
+    );
+    client.version().await.expect("answered");
+    assert_eq!(
+        (cluster.requests().all().len(), other.requests().all().len()),
+        (1, 0)
+    );
+}
+
+#[tokio::test]
+async fn what_only_a_new_client_takes_over_is_said() {
+    let cluster = cluster().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config");
+    fs::write(&path, cluster.talosconfig()).expect("written");
+    let client = loaded(&path).build().expect("a client");
+    let changed = cluster
+        .talosconfig_builder()
+        .endpoints(["10.5.0.77", "https://cp.example.org"])
+        .nodes(["10.5.0.2"])
+        .roles(["os:operator"])
+        .render()
+        .expect("rendered");
+    fs::write(&path, changed + "        cluster: main\n").expect("written");
+
+    for replaced in [true, false] {
+        let reloaded = client.reload().await.expect("readable");
+        assert_eq!(reloaded.replaced(), replaced);
+        assert_eq!(reloaded.needs_new_client(), ["endpoints", "nodes", "cluster"]);
+        let endpoints: Vec<_> = reloaded.endpoints().iter().map(ToString::to_string).collect();
+        assert_eq!(endpoints, ["10.5.0.77:50000", "cp.example.org:443"]);
+        let status = client.reloads().expect("made from a file").status();
+        assert_eq!(status.needs_new_client(), reloaded.needs_new_client());
+    }
+    // Nothing but the credentials is taken over.
+    assert_eq!(roles_seen(&cluster, &client).await, ["os:operator"]);
+
+    // What was given to the builder does not come from the file.
+    let given = loaded(&path)
+        .endpoints(cluster.endpoints())
+        .cluster("main")
+        .build()
+        .expect("a client");
+    fs::write(&path, cluster.talosconfig()).expect("written");
+    let reloaded = given.reload().await.expect("readable");
+    assert_eq!(reloaded.needs_new_client(), ["nodes"]);
+    assert_eq!(reloaded.endpoints(), given.raw().endpoints());
+}
+
+#[tokio::test]
+async fn credentials_of_a_foreign_cluster_fail_calls_until_the_file_is_right_again() {
+    let (cluster, foreign) = (cluster().await, cluster().await);
+    let mut mount = Mount::new(&cluster.talosconfig());
+    let (client, mut reloads) = watching(&mount.path());
+    client.version().await.expect("answered");
+    let endpoints = cluster.endpoints();
+    let wrong = foreign.talosconfig_builder().endpoints(endpoints).render();
+    mount.publish(&wrong.expect("rendered"));
+    until(&mut reloads, |status| status.replacements() == 1).await;
+
+    let error = client.version().await.expect_err("another cluster");
+    assert_eq!(error.kind(), ErrorKind::Connect, "{error:#}");
+    let mut cause = error.source();
+    let unknown = std::iter::from_fn(|| {
+        let found = cause?;
+        cause = found.source();
+        Some(found)
+    })
+    .any(|found| matches!(found.downcast_ref(), Some(HandshakeError::UnknownIssuer)));
+    assert!(unknown, "{error:?}");
+
+    mount.publish(&cluster.talosconfig());
+    until(&mut reloads, |status| status.replacements() == 2).await;
+    client.version().await.expect("answered");
+}
+
+#[tokio::test]
+async fn a_given_certificate_goes_before_the_renewed_one() {
+    let cluster = cluster().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config");
+    fs::write(&path, cluster.talosconfig()).expect("written");
+    let own = cluster
+        .authority()
+        .issue_client(&ClientCertSpec::new(["os:operator"]));
+    let own = own.expect("issued");
+    let client = loaded(&path)
+        .client_certificate_pem(own.certificate_pem.clone(), own.key_pem.clone())
+        .build()
+        .expect("a client");
+    fs::write(&path, cluster.talosconfig_for_roles(["os:reader"])).expect("written");
+    assert!(!client.reload().await.expect("readable").replaced());
+    assert_eq!(roles_seen(&cluster, &client).await, ["os:operator"]);
+
+    let nothing_left = loaded(&path)
+        .ca_pem(cluster.ca_pem())
+        .client_certificate_pem(own.certificate_pem, own.key_pem)
+        .build()
+        .expect("a client");
+    let error = nothing_left.reload().await.expect_err("all was given");
+    assert_eq!(*reload_error(&error), ReloadError::CredentialsGiven);
+    assert!(nothing_left.reloads().is_none());
+}
+
+#[tokio::test]
+async fn watching_ends_with_everything_made_from_the_client() {
+    let cluster = cluster().await;
+    let mut mount = Mount::new(&cluster.talosconfig());
+    let (client, mut reloads) = watching(&mount.path());
+    let node = client.node(cluster.node(0).name()).expect("a name");
+    let channel = client.raw();
+    drop(client);
+    look_again(&mut reloads).await;
+    drop(channel);
+    // A handle of a node is enough to go on.
+    mount.publish(&cluster.talosconfig_for_roles(["os:reader"]));
+    until(&mut reloads, |status| status.replacements() == 1).await;
+    node.version().await.expect("answered");
+    let call = cluster.requests().all().pop().expect("a call");
+    assert_eq!(call.roles, ["os:reader"]);
+    drop(node);
+    while reloads.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn what_cannot_be_watched_is_refused_when_the_client_is_built() {
+    let cluster = cluster().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config");
+    fs::write(&path, cluster.talosconfig()).expect("written");
+    let from_memory = || {
+        let talosconfig = Talosconfig::parse(cluster.talosconfig()).expect("valid");
+        Client::builder().talosconfig(talosconfig)
+    };
+    let without = || Client::builder().endpoints(["10.5.0.2"]).ca_pem(cluster.ca_pem());
+    let tls = from_memory().build().expect("a client").raw();
+    let tls = tls.tls().expect("encrypted").clone();
+    for (builder, expected) in [
+        (
+            loaded(&path).watch_talosconfig(Duration::ZERO),
+            ReloadError::ZeroInterval,
+        ),
+        (from_memory().watch_talosconfig(OFTEN), ReloadError::NoFile),
+        (without().watch_talosconfig(OFTEN), ReloadError::NoFile),
+        (
+            loaded(&path).tls(tls).watch_talosconfig(OFTEN),
+            ReloadError::CredentialsGiven,
+        ),
+    ] {
+        let error = builder.build().expect_err("cannot be watched");
+        assert_eq!(*reload_error(&error), expected);
+    }
+    // Without watching all of these are fine, but have nothing to read again.
+    for client in [from_memory().build(), without().build()] {
+        let client = client.expect("a client");
+        let error = client.reload().await.expect_err("no file");
+        assert_eq!(*reload_error(&error), ReloadError::NoFile);
+    }
+    // Outside a runtime there is nothing to watch with.
+    let outside = std::thread::spawn(move || {
+        loaded(&path)
+            .watch_talosconfig(ClientBuilder::DEFAULT_WATCH_INTERVAL)
+            .build()
+    });
+    let error = outside.join().expect("no panic").expect_err("no runtime");
+    assert_eq!(*reload_error(&error), ReloadError::NoRuntime);
+}
+
+#[derive(Clone, Default)]
+struct Traced(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Traced {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_lasting_problem_is_warned_of_once_and_no_secret_is_traced() {
+    let traced = Traced::default();
+    let writer = traced.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    // For the whole process, since files are read on threads of the runtime's; other tests are told by their folders.
+    tracing::subscriber::set_global_default(subscriber).expect("the only one");
+
+    let cluster = cluster().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config");
+    let next = cluster.talosconfig_for_roles(["os:reader"]);
+    fs::write(&path, cluster.talosconfig()).expect("written");
+    let client = loaded(&path).build().expect("a client");
+    for text in [
+        None,
+        None,
+        Some("contexts: 5"),
+        Some("contexts: 5"),
+        None,
+        Some(&next),
+        Some(&next),
+    ] {
+        match text {
+            None => drop(fs::remove_file(&path)),
+            Some(text) => fs::write(&path, text).expect("written"),
+        }
+        // What comes of it is what is traced.
+        let _ = client.reload().await;
+    }
+    client.version().await.expect("answered");
+
+    let everything = String::from_utf8(traced.0.lock().expect("not poisoned").clone()).expect("text");
+    let about = |line: &&str| line.contains("talosconfig=") && line.contains(path.to_str().expect("utf-8"));
+    let levels: Vec<_> = everything
+        .lines()
+        .filter(about)
+        .map(|line| line.split_whitespace().nth(1).expect("a level"))
+        .collect();
+    assert_eq!(
+        levels,
+        ["WARN", "DEBUG", "WARN", "DEBUG", "WARN", "INFO", "INFO"],
+        "{everything}"
+    );
+    let key = Talosconfig::parse(&next).expect("valid").contexts["sim"]
+        .key
+        .clone();
+    assert!(!everything.contains(&key.expect("a key").expose()[20..60]));
+}
