@@ -1,11 +1,13 @@
 //! What travels with a single call: limits on its time, and who answered it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::Request;
 use tokio::time::Instant;
+use tonic::body::Body;
 
 use crate::Endpoint;
 use crate::error::Delivery;
@@ -96,5 +98,27 @@ impl Progress {
         } else {
             Delivery::NotSent
         }
+    }
+}
+
+/// Request extension of one attempt: endpoints it should not go to, because earlier attempts of the same call failed
+/// there. They are used all the same if there is no other.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Avoid(pub(crate) Vec<Endpoint>);
+
+/// Request extension of one attempt: where a request comes back to that failed without being consumed, which is when
+/// [`Error::delivery`](crate::Error::delivery) is [`Delivery::NotSent`] and often enough not even then. A refused request
+/// never comes back: by then its body has been handed over.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct GiveBack(Arc<Mutex<Option<Request<Body>>>>);
+
+impl GiveBack {
+    pub(crate) fn put(&self, request: Request<Body>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
+    }
+
+    /// The request, if it came back. Its extensions are those of the attempt.
+    pub(crate) fn take(&self) -> Option<Request<Body>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

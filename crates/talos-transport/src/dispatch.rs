@@ -13,7 +13,7 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
-use crate::call::{AnsweredBy, Deadline};
+use crate::call::{AnsweredBy, Deadline, GiveBack};
 use crate::connect::Establish;
 use crate::connection::{Connection, Peer};
 use crate::error::Error;
@@ -74,7 +74,17 @@ impl fmt::Debug for DispatchFuture {
 /// Sends a request, and once more on a fresh connection if the first one turned out to be dead before anything of the
 /// request was sent.
 async fn send(pool: &Pool<Establish>, request: Request<Body>) -> Result<Response<ResponseBody>, Status> {
-    let mut connection = pool.connection().await.map_err(Error::from)?;
+    let give_back = request.extensions().get::<GiveBack>().cloned();
+    let returned = |request, error: Error| {
+        if let Some(give_back) = give_back {
+            give_back.put(request);
+        }
+        Err(error.into())
+    };
+    let mut connection = match pool.connection().await {
+        Ok(connection) => connection,
+        Err(error) => return returned(request, error.into()),
+    };
     let failure = match attempt(&mut connection, request).await {
         Ok(response) => return accept(response, connection.peer()),
         Err(failure) => failure,
@@ -83,10 +93,16 @@ async fn send(pool: &Pool<Establish>, request: Request<Body>) -> Result<Response
         return Err(failure.error.into());
     };
     tracing::debug!(server.address = %connection.peer().endpoint, "connection lost before sending, trying again");
-    let mut connection = pool.connection().await.map_err(Error::from)?;
+    let mut connection = match pool.connection().await {
+        Ok(connection) => connection,
+        Err(error) => return returned(request, error.into()),
+    };
     match attempt(&mut connection, request).await {
         Ok(response) => accept(response, connection.peer()),
-        Err(failure) => Err(failure.error.into()),
+        Err(failure) => match failure.request {
+            Some(request) => returned(request, failure.error),
+            None => Err(failure.error.into()),
+        },
     }
 }
 
