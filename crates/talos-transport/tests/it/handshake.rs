@@ -3,13 +3,16 @@
 use std::time::{Duration, SystemTime};
 
 use talos_transport::{
-    Alert, Channel, ConnectReason, Fingerprint, HandshakeError, Identity, ServerVerification, TlsConfig,
+    Alert, Channel, ConnectReason, Fingerprint, HandshakeError, Identity, RetryConfig, ServerVerification,
+    TlsConfig,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tonic::Code;
 
-use crate::client::{channel, connect_reason, echo, everything_printed, handshake_error, tls, tls_with};
+use crate::client::{
+    builder, channel, connect_reason, echo, everything_printed, handshake_error, tls, tls_with,
+};
 use crate::pki::{Algorithm, Ca, Pair, Validity, base64_of};
 use crate::server::{Server, ServerTls, TLS_1_2, TLS_1_3};
 
@@ -401,7 +404,9 @@ async fn a_connection_closed_at_once_is_told() {
         let _ = stream.read(&mut [0; 4096]).await;
     });
     let ca = Ca::new();
-    let status = failure(&channel(endpoint, tls(&ca, &ca.client()))).await;
+    // Later attempts would find nobody listening.
+    let channel = builder(endpoint, tls(&ca, &ca.client())).retry(RetryConfig::off());
+    let status = failure(&channel.build().unwrap()).await;
     assert!(
         matches!(connect_reason(&status), ConnectReason::ClosedEarly),
         "{status:?}"

@@ -16,6 +16,8 @@ mod pki;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod reconnect;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod retry;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod server;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod tracing;

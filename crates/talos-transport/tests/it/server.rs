@@ -1,5 +1,6 @@
 //! A small gRPC server over HTTP/2, with TLS as apid has it, and with every kind of bad manners on request.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -59,6 +60,10 @@ struct State {
     connections: AtomicUsize,
     open: watch::Sender<usize>,
     requests: Mutex<Vec<http::request::Parts>>,
+    /// Counts with `requests`, for waiting.
+    received: watch::Sender<usize>,
+    /// What the next requests are answered as, in place of their methods.
+    script: Mutex<VecDeque<&'static str>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -200,6 +205,17 @@ impl Server {
         self.state.requests.lock().unwrap().clone()
     }
 
+    /// Answers the next requests as if they were for these methods. Replaces what was left of an earlier script.
+    pub(crate) fn script(&self, methods: impl IntoIterator<Item = &'static str>) {
+        *self.state.script.lock().unwrap() = methods.into_iter().collect();
+    }
+
+    /// Waits until so many requests have arrived.
+    pub(crate) async fn received(&self, count: usize) {
+        let mut received = self.state.received.subscribe();
+        received.wait_for(|received| *received >= count).await.unwrap();
+    }
+
     pub(crate) fn last_request(&self) -> http::request::Parts {
         self.requests().pop().expect("a request arrived")
     }
@@ -316,9 +332,17 @@ async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Bo
     let (head, mut body) = request.into_parts();
     let path = head.uri.path().to_owned();
     state.requests.lock().unwrap().push(head);
-    let method = path.strip_prefix("/test.Echo/").unwrap_or_default();
-    if method == "RefusedStream" {
-        return Err(Failure(h2::Reason::REFUSED_STREAM));
+    state.received.send_modify(|received| *received += 1);
+    let scripted = state.script.lock().unwrap().pop_front();
+    let method = scripted.unwrap_or_else(|| path.strip_prefix("/test.Echo/").unwrap_or_default());
+    match method {
+        "RefusedStream" => return Err(Failure(h2::Reason::REFUSED_STREAM)),
+        "RefusedAfterRequest" => {
+            body.frame().await;
+            return Err(Failure(h2::Reason::REFUSED_STREAM));
+        }
+        "ResetEarly" => return Err(Failure(h2::Reason::INTERNAL_ERROR)),
+        _ => {}
     }
     if method == "Duplex" {
         // Answers each piece as it comes.
@@ -352,6 +376,14 @@ async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Bo
                 .insert("x-from", HeaderValue::from_static("machined"));
             response
         }
+        "Unavailable" => unavailable(),
+        "UnavailableAfter20Seconds" => {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            unavailable()
+        }
+        "UnavailableInTrailers" => grpc(with_trailers(Bytes::new(), status("14"))),
+        "Late" => grpc(with_trailers(Bytes::new(), status("4"))),
+        "Exhausted" => grpc(with_trailers(Bytes::new(), status("8"))),
         "FailLate" => {
             let mut trailers = status("9");
             trailers.insert("grpc-message", HeaderValue::from_static("too%20early"));
@@ -373,6 +405,13 @@ async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Bo
         }
         "Hang" => std::future::pending().await,
         "HangAfterHeaders" => grpc(StreamBody::new(tokio_stream::pending()).boxed_unsync()),
+        "HangAfterMessage" => {
+            let frames = tokio_stream::StreamExt::chain(
+                tokio_stream::iter([Ok(Frame::data(message))]),
+                tokio_stream::pending(),
+            );
+            grpc(StreamBody::new(frames).boxed_unsync())
+        }
         // Endless messages of 64 KiB.
         "Flood" => {
             let mut frame = vec![0; 5 + (64 << 10)];
@@ -409,6 +448,16 @@ fn grpc(body: Body) -> Response<Body> {
     response
         .headers_mut()
         .insert("content-type", HeaderValue::from_static("application/grpc"));
+    response
+}
+
+/// What an endpoint says that cannot reach the node.
+fn unavailable() -> Response<Body> {
+    let mut response = grpc(empty());
+    response.headers_mut().extend(status("14"));
+    response
+        .headers_mut()
+        .insert("grpc-message", HeaderValue::from_static("connection error"));
     response
 }
 
