@@ -14,6 +14,10 @@ mod material;
 mod memory;
 mod pki;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod pool;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod pool_memory;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod reconnect;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod retry;

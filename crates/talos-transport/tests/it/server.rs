@@ -250,9 +250,16 @@ impl Connect for Memory {
     type Io = tokio::io::DuplexStream;
 
     async fn connect(&self, _endpoint: &Endpoint) -> Result<Self::Io, ConnectReason> {
+        Ok(self.open())
+    }
+}
+
+impl Memory {
+    /// A connection to the server.
+    pub(crate) fn open(&self) -> tokio::io::DuplexStream {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         tokio::spawn(serve(theirs, Arc::clone(&self.state), self.commands.clone()));
-        Ok(ours)
+        ours
     }
 }
 
