@@ -6,6 +6,8 @@ mod calls;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod client;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod deadlines;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod endpoints;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod handshake;

@@ -62,6 +62,8 @@ struct State {
     requests: Mutex<Vec<http::request::Parts>>,
     /// Counts with `requests`, for waiting.
     received: watch::Sender<usize>,
+    /// Bodies of `HangAfterHeaders` that are over.
+    given_up: watch::Sender<usize>,
     /// What the next requests are answered as, in place of their methods.
     script: Mutex<VecDeque<&'static str>>,
 }
@@ -216,6 +218,12 @@ impl Server {
         received.wait_for(|received| *received >= count).await.unwrap();
     }
 
+    /// Waits until so many calls were given up that hung after the headers.
+    pub(crate) async fn given_up(&self, count: usize) {
+        let mut given_up = self.state.given_up.subscribe();
+        given_up.wait_for(|given_up| *given_up >= count).await.unwrap();
+    }
+
     pub(crate) fn last_request(&self) -> http::request::Parts {
         self.requests().pop().expect("a request arrived")
     }
@@ -319,6 +327,15 @@ impl std::error::Error for Failure {
     }
 }
 
+/// Counts a body when it ends.
+struct GivenUp(watch::Sender<usize>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.send_modify(|given_up| *given_up += 1);
+    }
+}
+
 /// Counts a connection as open while it lives.
 struct Open(Arc<State>);
 
@@ -411,7 +428,14 @@ async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Bo
             grpc(with_trailers(message, trailers))
         }
         "Hang" => std::future::pending().await,
-        "HangAfterHeaders" => grpc(StreamBody::new(tokio_stream::pending()).boxed_unsync()),
+        "HangAfterHeaders" => {
+            let given_up = GivenUp(state.given_up.clone());
+            let frames = tokio_stream::StreamExt::map(tokio_stream::pending(), move |frame| {
+                let _ = &given_up;
+                frame
+            });
+            grpc(StreamBody::new(frames).boxed_unsync())
+        }
         "HangAfterMessage" => {
             let frames = tokio_stream::StreamExt::chain(
                 tokio_stream::iter([Ok(Frame::data(message))]),
