@@ -81,12 +81,12 @@ impl<D: Dial> Running<D> {
     fn work(&self) -> Option<Instant> {
         let pool = self.pool.upgrade()?;
         pool.with(|inner, now| {
-            inner.driver().until = None;
+            inner.driver.until = None;
             inner.core.advance(now.into_std());
         });
         let mut inner = pool.lock();
         let until = inner.core.next_wakeup(Instant::now().into_std());
-        let driver = inner.driver();
+        let driver = &mut inner.driver;
         driver.until = until;
         driver.running = until.is_some();
         until.map(Instant::from_std)
@@ -99,7 +99,7 @@ impl<D: Dial> Drop for Running<D> {
             return;
         };
         let mut inner = pool.lock();
-        let driver = inner.driver();
+        let driver = &mut inner.driver;
         if driver.run == self.run && driver.running {
             driver.running = false;
             drop(inner);

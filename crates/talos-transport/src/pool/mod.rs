@@ -3,8 +3,8 @@
 //! | Module | Knows |
 //! |---|---|
 //! | `endpoint_state` | the life of one endpoint |
-//! | `state`, `pick`, `round` | all endpoints: whom to use, whom to dial, when; no clock, no tasks |
-//! | `shared`, `driver` | connections, tasks and the clock |
+//! | `state`, `membership`, `pick`, `round` | all endpoints: whom to use, whom to dial, when; no clock, no tasks |
+//! | `inner`, `shared`, `driver`, `flight` | connections, tasks and the clock |
 //!
 //! The pool knows neither sockets nor HTTP; it is generic over [`Dial`], so that its rules can be tested without a
 //! network and with a clock of the test's own.
@@ -15,6 +15,8 @@ mod core_tests;
 mod driver;
 mod endpoint_state;
 mod flight;
+mod inner;
+mod membership;
 mod order;
 mod pick;
 mod round;

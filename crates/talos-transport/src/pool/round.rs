@@ -63,7 +63,7 @@ impl Core {
         });
         let room = self.dialling < BACKGROUND_DIALS;
         let probe = self.ejected.first().map(|(until, _)| *until);
-        let probe = probe.filter(|until| room && self.in_use(now.max(*until)));
+        let probe = probe.filter(|until| room && self.may_probe() && self.in_use(now.max(*until)));
         let missing = room && self.in_use(now) && self.missing().is_some();
         let missing = (missing || room && !self.wanted.is_empty()).then_some(now);
         let spare = self.spares().map(|(_, until)| until).min();
@@ -160,9 +160,14 @@ impl Core {
             return None;
         }
         self.missing().or_else(|| {
-            let (until, id) = self.ejected.first()?;
+            let (until, id) = self.ejected.first().filter(|_| self.may_probe())?;
             (*until <= now).then_some(*id)
         })
+    }
+
+    /// A round that calls depend on tries all there is, and might never end if what it has tried were tried again.
+    fn may_probe(&self) -> bool {
+        self.round.is_none() || !self.ready.is_empty()
     }
 
     /// An idle endpoint that round robin wants connected. Before there is a connection calls wait, and their round

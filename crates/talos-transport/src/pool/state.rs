@@ -66,7 +66,7 @@ pub(crate) struct Core {
     attempts: u64,
     in_flight: usize,
     last_used: Option<Instant>,
-    effects: Effects,
+    pub(super) effects: Effects,
 }
 
 /// An endpoint and what the pool notes about it.
@@ -81,7 +81,7 @@ pub(crate) struct Slot {
 
 /// Where an endpoint is listed.
 #[derive(PartialEq)]
-enum Listed {
+pub(super) enum Listed {
     Idle,
     Ejected(Instant),
     Ready,
@@ -122,65 +122,6 @@ impl Core {
     pub(super) fn is_ready(&self, id: Id) -> bool {
         self.endpoint(id)
             .is_some_and(|state| state.connection().is_some())
-    }
-
-    /// Makes these the endpoints, to be tried in this order. Those that are there already keep their state.
-    pub(crate) fn replace(&mut self, ids: &[Id], now: Instant) {
-        let ranks: HashMap<Id, usize> = ids.iter().enumerate().map(|(rank, id)| (*id, rank)).collect();
-        let gone: Vec<Id> = self
-            .slots
-            .keys()
-            .filter(|id| !ranks.contains_key(id))
-            .copied()
-            .collect();
-        for id in gone {
-            self.remove(id);
-        }
-        for (id, rank) in ranks {
-            match self.slots.get_mut(&id) {
-                Some(slot) => {
-                    let before = std::mem::replace(&mut slot.rank, rank);
-                    if self.idle.remove(&(before, id)) {
-                        self.idle.insert((rank, id));
-                    }
-                }
-                None => {
-                    let state = EndpointState::new(now);
-                    self.slots.insert(
-                        id,
-                        Slot {
-                            state,
-                            rank,
-                            tried: 0,
-                        },
-                    );
-                    self.idle.insert((rank, id));
-                }
-            }
-        }
-        if let Some(round) = &mut self.round {
-            round.next_at = now;
-        }
-        self.conclude_round();
-        self.effects.changed = true;
-        self.effects.wake = true;
-    }
-
-    fn remove(&mut self, id: Id) {
-        let Some(slot) = self.slots.remove(&id) else {
-            return;
-        };
-        self.unlist(id, slot.rank, &listed(&slot.state));
-        if let Some(attempt) = slot.state.dialling() {
-            self.command(Command::Cancel(id, attempt));
-        }
-        if let Some(attempt) = slot.state.connection() {
-            self.command(Command::Drop(id, attempt));
-        }
-        if self.current == Some(id) {
-            self.current = None;
-        }
-        self.command(Command::Forget(id));
     }
 
     /// Begins an attempt, unless the endpoint is connected or being connected.
@@ -289,33 +230,6 @@ impl Core {
         was_connected
     }
 
-    /// What attempts are made with has changed: those under way are of no use, and what failed may succeed now.
-    pub(crate) fn renewed(&mut self, now: Instant) {
-        let affected: Vec<(Id, Option<Attempt>)> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| !matches!(slot.state.phase(), Phase::Idle | Phase::Ready { .. }))
-            .map(|(id, slot)| (*id, slot.state.dialling()))
-            .collect();
-        for (id, attempt) in affected {
-            if let Some(attempt) = attempt {
-                self.change(id, |state| state.given_up(attempt, now));
-                self.command(Command::Cancel(id, attempt));
-            }
-            self.change(id, |state| {
-                state.pardoned(now);
-                true
-            });
-            if let Some(slot) = self.slots.get_mut(&id) {
-                slot.tried = 0;
-            }
-        }
-        if let Some(round) = &mut self.round {
-            round.next_at = now;
-        }
-        self.effects.wake = true;
-    }
-
     /// A call was answered. Says whether that is news.
     pub(crate) fn answered(&mut self, id: Id, attempt: Attempt) -> bool {
         let news = self.change(id, |state| state.answered(attempt));
@@ -386,7 +300,7 @@ impl Core {
         happened
     }
 
-    fn unlist(&mut self, id: Id, rank: usize, from: &Listed) {
+    pub(super) fn unlist(&mut self, id: Id, rank: usize, from: &Listed) {
         match from {
             Listed::Idle => {
                 self.idle.remove(&(rank, id));
@@ -400,7 +314,7 @@ impl Core {
     }
 }
 
-fn listed(state: &EndpointState) -> Listed {
+pub(super) fn listed(state: &EndpointState) -> Listed {
     match state.phase() {
         Phase::Idle => Listed::Idle,
         Phase::Ejected { until } => Listed::Ejected(until),

@@ -386,7 +386,11 @@ async fn endpoints_that_building_would_refuse_are_refused_later_too() {
 async fn a_load_balancer_without_backend_is_left_for_another_endpoint() {
     let cluster = Cluster::new();
     let servers: [Server; 2] = cluster.servers().await;
-    let channel = cluster.builder(endpoints(&servers)).build().unwrap();
+    let channel = cluster
+        .builder(endpoints(&servers))
+        .eject_for(PATIENCE, PATIENCE)
+        .build()
+        .unwrap();
     let used = called(&channel).await;
     let status = crate::client::unary(&channel, "Page", message(""))
         .await
