@@ -47,6 +47,12 @@ pub enum BuildError {
     /// There is nothing to connect to.
     #[error("at least one endpoint is needed")]
     NoEndpoint,
+    /// A limit on time that nothing can keep.
+    #[error("the timeout {setting:?} must not be zero")]
+    ZeroTimeout {
+        /// Name of the setting.
+        setting: &'static str,
+    },
     /// A network endpoint without TLS settings. Talos never speaks plaintext over the network.
     #[error("endpoint {endpoint} needs TLS settings")]
     NoTls {
@@ -113,6 +119,11 @@ impl ChannelBuilder {
     /// Limit for one attempt to connect to one endpoint: name resolution, TCP, TLS, and the server's first frame.
     /// Default: [`DEFAULT_CONNECT_TIMEOUT`].
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        if timeout.is_zero() {
+            self.fail(BuildError::ZeroTimeout {
+                setting: "connect_timeout",
+            });
+        }
         self.connect_timeout = timeout;
         self
     }

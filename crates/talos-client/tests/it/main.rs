@@ -3,6 +3,7 @@
 mod credentials;
 mod failures;
 mod machine;
+mod resilience;
 mod resources;
 mod routing;
 mod streams;
