@@ -22,6 +22,8 @@ mod pool_memory;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod reconnect;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod replacement;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod retry;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod server;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use talos_transport::{
-    AnsweredBy, BuildError, Channel, ChannelBuilder, Endpoint, EndpointSnapshot, EndpointState, Error,
-    PickPolicy, RetryConfig,
+    AnsweredBy, Channel, ChannelBuilder, Endpoint, EndpointSnapshot, EndpointState, Error, PickPolicy,
+    RetryConfig,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -17,14 +17,14 @@ use crate::client::{echo, message, server_streaming, tls, transport_error};
 use crate::pki::{Ca, Pair};
 use crate::server::{PATIENCE, Server, ServerTls};
 
-struct Cluster {
+pub(crate) struct Cluster {
     ca: Ca,
     pair: Pair,
     client: Pair,
 }
 
 impl Cluster {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let ca = Ca::new();
         let (pair, client) = (ca.server(&["127.0.0.1"]), ca.client());
         Self { ca, pair, client }
@@ -34,7 +34,7 @@ impl Cluster {
         ServerTls::new(self.pair.clone(), &self.ca.pem)
     }
 
-    async fn servers<const N: usize>(&self) -> [Server; N] {
+    pub(crate) async fn servers<const N: usize>(&self) -> [Server; N] {
         let mut servers = Vec::new();
         for _ in 0..N {
             servers.push(Server::start(self.tls()).await);
@@ -46,7 +46,7 @@ impl Cluster {
         Server::start_at(address, self.tls()).await
     }
 
-    fn builder(&self, endpoints: impl IntoIterator<Item = Endpoint>) -> ChannelBuilder {
+    pub(crate) fn builder(&self, endpoints: impl IntoIterator<Item = Endpoint>) -> ChannelBuilder {
         Channel::builder(endpoints)
             .tls(tls(&self.ca, &self.client))
             .connect_timeout(PATIENCE)
@@ -55,7 +55,7 @@ impl Cluster {
     }
 }
 
-fn endpoints(servers: &[Server]) -> Vec<Endpoint> {
+pub(crate) fn endpoints(servers: &[Server]) -> Vec<Endpoint> {
     servers.iter().map(Server::endpoint).collect()
 }
 
@@ -81,7 +81,7 @@ async fn until(channel: &Channel, endpoint: &Endpoint, wanted: EndpointState) ->
         .unwrap_or_else(|_| panic!("never {wanted:?}: {:?}", channel.endpoints_state()))
 }
 
-async fn called(channel: &Channel) -> Endpoint {
+pub(crate) async fn called(channel: &Channel) -> Endpoint {
     let response = echo(channel).await.unwrap();
     response
         .extensions()
@@ -92,14 +92,14 @@ async fn called(channel: &Channel) -> Endpoint {
 }
 
 /// Calls from many tasks until told to stop; counts calls and failures.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
     tasks: JoinSet<usize>,
 }
 
 impl Load {
-    fn start(channel: &Channel, tasks: usize) -> Self {
+    pub(crate) fn start(channel: &Channel, tasks: usize) -> Self {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut load = Self {
             stop: Arc::clone(&stop),
@@ -128,14 +128,14 @@ impl Load {
         load
     }
 
-    async fn calls(&self, count: usize) {
+    pub(crate) async fn calls(&self, count: usize) {
         let target = self.done.load(Ordering::SeqCst) + count;
         while self.done.load(Ordering::SeqCst) < target {
             tokio::task::yield_now().await;
         }
     }
 
-    async fn stop(self) -> usize {
+    pub(crate) async fn stop(self) -> usize {
         self.stop.store(true, Ordering::SeqCst);
         self.tasks.join_all().await.into_iter().sum()
     }
@@ -303,86 +303,6 @@ async fn warming_up_tells_what_became_of_each_endpoint() {
 }
 
 #[tokio::test]
-async fn endpoints_are_replaced_under_load_without_a_failed_call() {
-    let cluster = Cluster::new();
-    for policy in [PickPolicy::StickyWithFailover, PickPolicy::RoundRobin] {
-        let servers: [Server; 4] = cluster.servers().await;
-        let [one, two, three, four] = &servers;
-        let channel = cluster
-            .builder([one.endpoint(), two.endpoint()])
-            .pick_policy(policy)
-            .build()
-            .unwrap();
-        let mut stream = server_streaming(&channel, "Flood", message(""))
-            .await
-            .unwrap()
-            .into_inner();
-        stream.message().await.unwrap().unwrap();
-        let load = Load::start(&channel, 8);
-        load.calls(50).await;
-        channel
-            .set_endpoints([three.endpoint(), four.endpoint(), three.endpoint()])
-            .unwrap();
-        assert_eq!(channel.endpoints(), [three.endpoint(), four.endpoint()]);
-        load.calls(100).await;
-        let before = [one.requests().len(), two.requests().len()];
-        load.calls(100).await;
-        assert_eq!(
-            [one.requests().len(), two.requests().len()],
-            before,
-            "removed ones get no calls"
-        );
-        assert_eq!(load.stop().await, 0, "failed calls");
-        // What was under way goes on, and ends the connection when it is over.
-        stream.message().await.unwrap().unwrap();
-        drop(stream);
-        for removed in [one, two] {
-            tokio::time::timeout(PATIENCE, removed.connections_ended())
-                .await
-                .unwrap();
-        }
-        assert_eq!(channel.endpoints_state().len(), 2);
-    }
-}
-
-#[tokio::test]
-async fn an_endpoint_that_stays_keeps_its_connection() {
-    let cluster = Cluster::new();
-    let servers: [Server; 2] = cluster.servers().await;
-    let [one, two] = &servers;
-    let channel = cluster.builder([one.endpoint()]).build().unwrap();
-    called(&channel).await;
-    channel.set_endpoints([two.endpoint(), one.endpoint()]).unwrap();
-    assert_eq!(called(&channel).await, one.endpoint());
-    assert_eq!((one.connections(), two.connections()), (1, 0));
-}
-
-#[tokio::test]
-async fn endpoints_that_building_would_refuse_are_refused_later_too() {
-    let cluster = Cluster::new();
-    let endpoint: Endpoint = "10.5.0.2".parse().unwrap();
-    let socket: Endpoint = "unix:///run/a.sock".parse().unwrap();
-    let channel = cluster
-        .builder([endpoint.clone()])
-        .basic_auth("user", "word")
-        .build()
-        .unwrap();
-    assert_eq!(channel.set_endpoints([]).unwrap_err(), BuildError::NoEndpoint);
-    assert_eq!(
-        channel.set_endpoints([socket.clone()]).unwrap_err(),
-        BuildError::BasicAuthWithoutTls {
-            endpoint: socket.clone()
-        }
-    );
-    assert_eq!(channel.endpoints(), std::slice::from_ref(&endpoint));
-    let plain = Channel::builder([socket]).build().unwrap();
-    assert_eq!(
-        plain.set_endpoints([endpoint.clone()]).unwrap_err(),
-        BuildError::NoTls { endpoint }
-    );
-}
-
-#[tokio::test]
 async fn a_load_balancer_without_backend_is_left_for_another_endpoint() {
     let cluster = Cluster::new();
     let servers: [Server; 2] = cluster.servers().await;
@@ -409,25 +329,6 @@ async fn a_load_balancer_without_backend_is_left_for_another_endpoint() {
         .await
         .unwrap_err();
     assert_eq!(called(&channel).await, used);
-}
-
-#[tokio::test]
-#[cfg(unix)]
-async fn unix_sockets_fail_over_like_any_endpoint() {
-    let folder = tempfile::tempdir().unwrap();
-    let (missing, path) = (
-        folder.path().join("missing.sock"),
-        folder.path().join("there.sock"),
-    );
-    let _server = Server::start_unix(&path).await;
-    let there = Endpoint::unix(&path).unwrap();
-    for seed in 0..4 {
-        let channel = Channel::builder([Endpoint::unix(&missing).unwrap(), there.clone()])
-            .shuffle_seed(seed)
-            .build()
-            .unwrap();
-        assert_eq!(called(&channel).await, there);
-    }
 }
 
 #[tokio::test]
