@@ -2,8 +2,10 @@
 //!
 //! A round is a staggered race. Each endpoint has the field to itself for [`race::DELAY`], then the next is dialled
 //! beside it, or at once if it failed. The round ends with the first connection; attempts that are still under way go on
-//! and end as they end. It fails when every endpoint it could try has failed.
+//! and end as they end. It fails when every endpoint it could try has failed once. While it waits for the last of them,
+//! those that failed are tried again when their time is over, as they are without a round.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::pick::PickPolicy;
@@ -17,6 +19,8 @@ pub(crate) struct Round {
     /// When the next endpoint is dialled.
     pub(super) next_at: Instant,
     dialled: usize,
+    /// Endpoints whose first attempt of this round is under way.
+    pub(super) awaited: BTreeSet<Id>,
     /// Endpoints that the call that began the round tries last.
     avoid: Vec<Id>,
     /// Whether an attempt was lost and is made again.
@@ -34,6 +38,7 @@ impl Core {
             number: self.rounds,
             next_at: now,
             dialled: 0,
+            awaited: self.dialling.clone(),
             avoid: avoid.to_vec(),
             lost: false,
         });
@@ -61,9 +66,9 @@ impl Core {
             let open = self.may_dial(round) && self.candidate(round).is_some();
             open.then_some(round.next_at)
         });
-        let room = self.dialling < BACKGROUND_DIALS;
+        let room = self.dialling.len() < BACKGROUND_DIALS;
         let probe = self.ejected.first().map(|(until, _)| *until);
-        let probe = probe.filter(|until| room && self.may_probe() && self.in_use(now.max(*until)));
+        let probe = probe.filter(|until| room && self.in_use(now.max(*until)));
         let missing = room && self.in_use(now) && self.missing().is_some();
         let missing = (missing || room && !self.wanted.is_empty()).then_some(now);
         let spare = self.spares().map(|(_, until)| until).min();
@@ -71,24 +76,22 @@ impl Core {
     }
 
     fn may_dial(&self, round: &Round) -> bool {
-        self.dialling < ROUND_WIDTH && round.dialled < ROUND_LIMIT
+        self.dialling.len() < ROUND_WIDTH && round.dialled < ROUND_LIMIT
     }
 
     fn advance_round(&mut self, now: Instant) {
-        let Some(mut round) = self.round.take() else {
-            return;
-        };
-        while now >= round.next_at && self.may_dial(&round) {
-            let Some(id) = self.candidate(&round) else {
-                break;
-            };
-            if let Some(slot) = self.slots.get_mut(&id) {
-                slot.tried = round.number;
+        while let Some(round) = self
+            .round
+            .as_ref()
+            .filter(|round| now >= round.next_at && self.may_dial(round))
+            && let Some(id) = self.candidate(round)
+        {
+            self.dial(id, now);
+            if let Some(round) = &mut self.round {
+                round.dialled += 1;
+                round.next_at = now + race::DELAY;
             }
-            round.dialled += usize::from(self.dial(id, now));
-            round.next_at = now + race::DELAY;
         }
-        self.round = Some(round);
         self.conclude_round();
     }
 
@@ -98,7 +101,7 @@ impl Core {
             return;
         };
         let exhausted = round.dialled >= ROUND_LIMIT || self.candidate(round).is_none();
-        if self.dialling == 0 && exhausted {
+        if round.awaited.is_empty() && exhausted {
             let number = round.number;
             self.round = None;
             self.failed_round = number;
@@ -142,7 +145,7 @@ impl Core {
 
     /// Dials what is asked for, what round robin wants to have, and ejected endpoints whose time is over.
     pub(super) fn background(&mut self, now: Instant) {
-        while self.dialling < BACKGROUND_DIALS {
+        while self.dialling.len() < BACKGROUND_DIALS {
             let Some(id) = self.next_in_background(now) else {
                 return;
             };
@@ -160,14 +163,9 @@ impl Core {
             return None;
         }
         self.missing().or_else(|| {
-            let (until, id) = self.ejected.first().filter(|_| self.may_probe())?;
+            let (until, id) = self.ejected.first()?;
             (*until <= now).then_some(*id)
         })
-    }
-
-    /// A round that calls depend on tries all there is, and might never end if what it has tried were tried again.
-    fn may_probe(&self) -> bool {
-        self.round.is_none() || !self.ready.is_empty()
     }
 
     /// An idle endpoint that round robin wants connected. Before there is a connection calls wait, and their round

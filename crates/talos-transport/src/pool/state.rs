@@ -52,8 +52,8 @@ pub(crate) struct Core {
     pub(super) ejected: BTreeSet<(Instant, Id)>,
     /// The connected endpoints, in the order they connected.
     pub(super) ready: Vec<Id>,
-    /// How many attempts are under way.
-    pub(super) dialling: usize,
+    /// The endpoints with an attempt under way.
+    pub(super) dialling: BTreeSet<Id>,
     /// The endpoint that sticky calls go to, and that is dialled first after its connection ended.
     pub(super) current: Option<Id>,
     /// Where the next turn of round robin begins.
@@ -97,7 +97,7 @@ impl Core {
             idle: BTreeSet::new(),
             ejected: BTreeSet::new(),
             ready: Vec::new(),
-            dialling: 0,
+            dialling: BTreeSet::new(),
             current: None,
             turn: 0,
             round: None,
@@ -131,6 +131,13 @@ impl Core {
         let begun = self.change(id, |state| state.dial(attempt, now));
         if begun {
             self.command(Command::Dial(id, attempt));
+            if let Some(round) = &mut self.round
+                && let Some(slot) = self.slots.get_mut(&id)
+                && slot.tried != round.number
+            {
+                slot.tried = round.number;
+                round.awaited.insert(id);
+            }
         }
         begun
     }
@@ -293,7 +300,9 @@ impl Core {
                     self.ejected.insert((until, id));
                 }
                 Listed::Ready => self.ready.push(id),
-                Listed::Dialling => self.dialling += 1,
+                Listed::Dialling => {
+                    self.dialling.insert(id);
+                }
             }
             self.effects.changed = true;
         }
@@ -309,7 +318,12 @@ impl Core {
                 self.ejected.remove(&(*until, id));
             }
             Listed::Ready => self.ready.retain(|ready| *ready != id),
-            Listed::Dialling => self.dialling -= 1,
+            Listed::Dialling => {
+                self.dialling.remove(&id);
+                if let Some(round) = &mut self.round {
+                    round.awaited.remove(&id);
+                }
+            }
         }
     }
 }

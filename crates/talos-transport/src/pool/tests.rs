@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
+use crate::error::{CloseReason, Delivery, Error};
 
 /// Dials by a script: how long an endpoint takes, and whether it then answers.
 #[derive(Default)]
@@ -15,6 +16,11 @@ struct Script {
     alive: Arc<()>,
     /// Lines that were begun to be made before this was raised are outdated.
     generation: AtomicU64,
+    /// All lines that were made.
+    lines: Mutex<Vec<Line>>,
+    dialling: Mutex<BTreeMap<Endpoint, u64>>,
+    /// How many attempts were under way at one endpoint at most.
+    most_at_once: AtomicU64,
 }
 
 #[derive(Debug, Clone)]
@@ -36,13 +42,23 @@ impl Dial for Arc<Script> {
         self.dialled.lock().unwrap().push(name(endpoint));
         let generation = self.generation.load(Ordering::SeqCst);
         let (takes, answers) = self.rules.lock().unwrap()[endpoint];
+        let count = |change: fn(u64) -> u64| {
+            let mut dialling = self.dialling.lock().unwrap();
+            let count = dialling.entry(endpoint.clone()).or_default();
+            *count = change(*count);
+            self.most_at_once.fetch_max(*count, Ordering::SeqCst);
+        };
+        count(|count| count + 1);
         sleep(takes).await;
+        count(|count| count - 1);
         if answers {
-            Ok(Line {
+            let line = Line {
                 to: name(endpoint),
                 generation,
                 closed: Arc::default(),
-            })
+            };
+            self.lines.lock().unwrap().push(line.clone());
+            Ok(line)
         } else {
             Err(ConnectReason::Refused)
         }
@@ -342,4 +358,59 @@ async fn a_call_waiting_on_another_runtime_takes_an_attempt_over() {
     leave.send(()).unwrap();
     assert_eq!(waiting.await.unwrap(), "a");
     thread.join().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_callers_get_through_while_endpoints_flap() {
+    let names = ["a", "b", "c", "d"];
+    for policy in [PickPolicy::StickyWithFailover, PickPolicy::RoundRobin] {
+        let rules = names.map(|name| (name, 5, true));
+        let options = PoolOptions {
+            policy,
+            ..options(names.len())
+        };
+        let (script, pool) = pool_with(&rules, options);
+        let mut callers = JoinSet::new();
+        for caller in 0..1000_u64 {
+            let pool = Arc::clone(&pool);
+            callers.spawn(async move {
+                for round in 0..20 {
+                    let picked = pool.pick(&[]).await.unwrap();
+                    sleep(Duration::from_millis((caller * 7 + round * 1301) % 4000)).await;
+                    if picked.connection.is_closed() {
+                        let gone = Error::Closed {
+                            endpoint: picked.connection.to.parse().unwrap(),
+                            delivery: Delivery::Unknown,
+                            reason: CloseReason::Eof,
+                        };
+                        picked.flight.failed(&gone);
+                    } else {
+                        picked.flight.answered();
+                    }
+                }
+            });
+        }
+        // One after the other is down for a while, a black hole in turn; three are always up.
+        for step in 0..40 {
+            let (down, up) = (names[step % 4], names[(step + 3) % 4]);
+            script.set(up, 5, true);
+            script.set(down, if step % 3 == 0 { 10_000 } else { 5 }, false);
+            script.lines.lock().unwrap().retain(|line| {
+                line.closed.fetch_or(line.to == down, Ordering::SeqCst);
+                line.to != down
+            });
+            sleep(Duration::from_secs(1)).await;
+        }
+        callers.join_all().await;
+        for snapshot in pool.snapshot() {
+            assert_eq!(snapshot.in_flight, 0, "{snapshot:?}");
+        }
+        let dials = script.dialled().len();
+        assert!(dials < 400, "{dials} attempts");
+        assert_eq!(
+            script.most_at_once.load(Ordering::SeqCst),
+            1,
+            "attempts at one endpoint at once"
+        );
+    }
 }

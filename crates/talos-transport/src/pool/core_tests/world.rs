@@ -89,11 +89,11 @@ impl World {
         assert_eq!(core.slots.len(), self.ids.len());
         let dialling: BTreeSet<Id> = self.pending.iter().map(|(id, _)| *id).collect();
         let open: BTreeSet<Id> = self.open.iter().map(|(id, _)| *id).collect();
-        assert_eq!(core.dialling, dialling.len());
+        assert_eq!(core.dialling, dialling);
         assert_eq!(core.ready.iter().copied().collect::<BTreeSet<_>>(), open);
         assert_eq!(core.ready.len(), open.len());
         assert_eq!(
-            core.idle.len() + core.ejected.len() + core.ready.len() + core.dialling,
+            core.idle.len() + core.ejected.len() + core.ready.len() + core.dialling.len(),
             core.slots.len()
         );
         for (_, id) in &core.idle {
@@ -103,7 +103,7 @@ impl World {
             assert_eq!(core.endpoint(*id).unwrap().phase(), Phase::Ejected { until: *at });
             assert!(*at <= self.now + LONGEST * 6 / 5, "{id:?} is out for too long");
         }
-        assert!(core.dialling <= ROUND_WIDTH);
+        assert!(core.dialling.len() <= ROUND_WIDTH);
         assert!(core.current.is_none_or(|id| core.slots.contains_key(&id)));
         assert!(core.wanted.len() <= core.slots.len());
     }
