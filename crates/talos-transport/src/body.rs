@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
-use tonic::Status;
+use tonic::{Code, Status};
 
 pub(crate) use self::limit::{Idle, Limit};
 pub(crate) use self::replay::ReplayBody;
@@ -24,6 +24,7 @@ use crate::call::AnsweredBy;
 use crate::connect::Establish;
 use crate::connection::{Peer, call_error};
 use crate::error::Delivery;
+use crate::observe::Observed;
 use crate::pool::Flight;
 use crate::status;
 
@@ -39,6 +40,10 @@ pub struct ResponseBody {
     held: VecDeque<Frame<Bytes>>,
     limit: Option<Limit>,
     idle: Option<Idle>,
+    /// Sees what the caller reads.
+    call: Option<Observed>,
+    /// Sees what is received.
+    attempt: Option<Observed>,
 }
 
 enum Inner {
@@ -74,7 +79,17 @@ impl ResponseBody {
             held: VecDeque::new(),
             limit: None,
             idle: None,
+            call: None,
+            attempt: None,
         }
+    }
+
+    pub(crate) fn observe_call(&mut self, call: Observed) {
+        self.call = Some(call);
+    }
+
+    pub(crate) fn observe_attempt(&mut self, attempt: Observed) {
+        self.attempt = Some(attempt);
     }
 
     /// The call fails at this time.
@@ -133,7 +148,28 @@ impl ResponseBody {
         if !matches!(frame, Some(Ok(_))) {
             self.end();
         }
+        observe(&mut self.attempt, &frame);
         Poll::Ready(frame)
+    }
+}
+
+/// Lets an observer see a piece of the body, or its end.
+fn observe(observed: &mut Option<Observed>, frame: &Option<Result<Frame<Bytes>, Status>>) {
+    let code = match frame {
+        Some(Ok(frame)) if !frame.is_trailers() => {
+            if let (Some(observed), Some(data)) = (observed, frame.data_ref()) {
+                observed.received(data.len());
+            }
+            return;
+        }
+        // Other than good trailers come as errors.
+        Some(Ok(_)) => Code::Ok,
+        Some(Err(status)) => status.code(),
+        // No server of gRPC does that.
+        None => Code::Unknown,
+    };
+    if let Some(observed) = observed.take() {
+        observed.end(code);
     }
 }
 
@@ -169,10 +205,12 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        match this.held.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None => this.poll_inner(cx),
-        }
+        let frame = match this.held.pop_front() {
+            Some(frame) => Some(Ok(frame)),
+            None => ready!(this.poll_inner(cx)),
+        };
+        observe(&mut this.call, &frame);
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -9,13 +9,18 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use tonic::Status;
+use tonic::body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
 use zeroize::Zeroizing;
 
+use crate::body::ResponseBody;
 use crate::channel::Channel;
 use crate::connect::{AnyConnector, Connect, Establish, SocketConnector};
 use crate::endpoint::Endpoint;
-use crate::layer::{NODE, NODES, PROXY_FROM};
+use crate::layer::{NODE, NODES, Next, PROXY_FROM, UserLayers};
 use crate::pool::{DEFAULT_EJECTION, DEFAULT_LONGEST_EJECTION, PickPolicy, Pool, PoolOptions};
 use crate::retry::RetryConfig;
 use crate::stack::StackSettings;
@@ -96,6 +101,8 @@ impl ChannelBuilder {
             stack: StackSettings {
                 metadata,
                 retry: RetryConfig::new(),
+                call_layers: UserLayers::default(),
+                attempt_layers: UserLayers::default(),
             },
             basic_auth: false,
             user_agent: None,
@@ -198,6 +205,51 @@ impl ChannelBuilder {
     /// How often failed calls are made again, and when. Default: [`RetryConfig::new`]; [`RetryConfig::off`] switches it off.
     pub fn retry(mut self, retry: RetryConfig) -> Self {
         self.stack.retry = retry;
+        self
+    }
+
+    /// Adds a layer around every call: it sees a call once, however many attempts that takes, and everything the caller put
+    /// into it. The first one added is the outermost.
+    ///
+    /// Deadlines count from when the layer passes the call on.
+    ///
+    /// ```
+    /// use http::{HeaderValue, Request};
+    /// use talos_transport::Channel;
+    /// use tonic::body::Body;
+    /// use tower::util::MapRequestLayer;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let who = MapRequestLayer::new(|mut request: Request<Body>| {
+    ///     request.headers_mut().insert("x-requested-by", HeaderValue::from_static("backup"));
+    ///     request
+    /// });
+    /// let channel = Channel::builder(["unix:///run/apid.sock".parse()?]).call_layer(who).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call_layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Next> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = Response<ResponseBody>, Error = Status>,
+        L::Service: Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+    {
+        self.stack.call_layers.push(layer);
+        self
+    }
+
+    /// Adds a layer around every attempt: it sees what is sent, with the metadata of the channel and an
+    /// [`Attempt`](crate::Attempt) among the extensions, and its failures are subject to retries. The first one added is
+    /// the outermost.
+    pub fn attempt_layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Next> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = Response<ResponseBody>, Error = Status>,
+        L::Service: Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+    {
+        self.stack.attempt_layers.push(layer);
         self
     }
 

@@ -4,7 +4,7 @@
 #![cfg_attr(feature = "_docs", doc = document_features::document_features!())]
 #![cfg_attr(
     not(feature = "_docs"),
-    doc = "`ring` (default), `aws-lc-rs`, `native-roots`."
+    doc = "`ring` (default), `aws-lc-rs`, `native-roots`, `metrics`."
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -19,7 +19,10 @@ mod endpoint;
 mod error;
 mod host;
 pub mod layer;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod node;
+mod observe;
 mod pool;
 mod race;
 mod retry;

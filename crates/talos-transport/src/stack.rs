@@ -7,13 +7,15 @@ use tower_service::Service;
 
 use crate::dispatch::Dispatch;
 use crate::layer::{
-    DeadlineLayer, DeadlineService, MetadataLayer, MetadataService, RetryLayer, RetryService, TraceLayer,
-    TraceService,
+    DeadlineLayer, DeadlineService, Layered, MetadataLayer, MetadataService, RetryLayer, RetryService,
+    TraceLayer, TraceService, UserLayers,
 };
 use crate::retry::RetryConfig;
 
-/// Outermost first: call span, deadline, metadata and routing, retry with its attempts, connection.
-pub(crate) type Stack = TraceService<DeadlineService<MetadataService<RetryService<Dispatch>>>>;
+/// Outermost first: call span and metrics, the user's layers around calls, deadline, metadata and routing, retry with its
+/// attempts, the user's layers around attempts, connection.
+pub(crate) type Stack =
+    TraceService<Layered<DeadlineService<MetadataService<RetryService<Layered<Dispatch>>>>>>;
 
 pub(crate) type StackFuture = <Stack as Service<Request<Body>>>::Future;
 
@@ -22,13 +24,16 @@ pub(crate) type StackFuture = <Stack as Service<Request<Body>>>::Future;
 pub(crate) struct StackSettings {
     pub(crate) metadata: HeaderMap,
     pub(crate) retry: RetryConfig,
+    pub(crate) call_layers: UserLayers,
+    pub(crate) attempt_layers: UserLayers,
 }
 
 impl StackSettings {
     pub(crate) fn build(self, dispatch: Dispatch) -> Stack {
-        let service = RetryLayer::new(self.retry).layer(dispatch);
+        let service = self.attempt_layers.wrap(dispatch);
+        let service = RetryLayer::new(self.retry).layer(service);
         let service = MetadataLayer::new(self.metadata).layer(service);
         let service = DeadlineLayer::new().layer(service);
-        TraceLayer::new().layer(service)
+        TraceLayer::new().layer(self.call_layers.wrap(service))
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct ReplayBody {
     turn: u32,
     /// The next of the kept pieces to hand out.
     next: usize,
+    #[cfg(feature = "metrics")]
+    sent: Option<metrics::Counter>,
 }
 
 struct Source {
@@ -60,6 +62,53 @@ impl ReplayBody {
             })),
             turn: 0,
             next: 0,
+            #[cfg(feature = "metrics")]
+            sent: None,
+        }
+    }
+
+    /// Counts what this handle reads.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn count_sent(&mut self, meter: &crate::metrics::Meter) {
+        self.sent = meter.sent();
+    }
+
+    fn sending(&self, piece: &Piece) {
+        #[cfg(feature = "metrics")]
+        if let (Some(sent), Piece::Data(data)) = (&self.sent, piece) {
+            sent.increment(data.len() as u64);
+        }
+        #[cfg(not(feature = "metrics"))]
+        let _ = piece;
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Status>>> {
+        let mut source = lock(&self.source);
+        if source.turn != self.turn {
+            return Poll::Ready(Some(Err(Status::cancelled("another attempt goes on"))));
+        }
+        if let Some(piece) = source.kept.get(self.next) {
+            self.next += 1;
+            return Poll::Ready(Some(Ok(piece.clone())));
+        }
+        let Some(rest) = &mut source.rest else {
+            return Poll::Ready(None);
+        };
+        match ready!(Pin::new(rest).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let piece = Piece::from(frame);
+                source.keep(piece.clone());
+                self.next = source.kept.len();
+                Poll::Ready(Some(Ok(piece)))
+            }
+            Some(Err(status)) => {
+                source.state = State::Lost;
+                Poll::Ready(Some(Err(status)))
+            }
+            None => {
+                source.rest = None;
+                Poll::Ready(None)
+            }
         }
     }
 
@@ -110,6 +159,8 @@ impl Clone for ReplayBody {
             source: Arc::clone(&self.source),
             turn: self.turn,
             next: 0,
+            #[cfg(feature = "metrics")]
+            sent: None,
         }
     }
 }
@@ -120,43 +171,11 @@ impl http_body::Body for ReplayBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        let mut source = lock(&this.source);
-        if source.turn != this.turn {
-            return Poll::Ready(Some(Err(Status::cancelled("another attempt goes on"))));
+        let polled = ready!(this.poll_piece(cx));
+        if let Some(Ok(piece)) = &polled {
+            this.sending(piece);
         }
-        if let Some(piece) = source.kept.get(this.next) {
-            this.next += 1;
-            return Poll::Ready(Some(Ok(piece.clone().into())));
-        }
-        let Some(rest) = &mut source.rest else {
-            return Poll::Ready(None);
-        };
-        match ready!(Pin::new(rest).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                let piece = match frame.into_data() {
-                    Ok(data) => Piece::Data(data),
-                    Err(frame) => match frame.into_trailers() {
-                        Ok(trailers) => Piece::Trailers(trailers),
-                        // There are no other kinds today; an unknown one is passed on but not kept.
-                        Err(frame) => {
-                            source.state = State::Lost;
-                            return Poll::Ready(Some(Ok(frame)));
-                        }
-                    },
-                };
-                source.keep(piece.clone());
-                this.next = source.kept.len();
-                Poll::Ready(Some(Ok(piece.into())))
-            }
-            Some(Err(status)) => {
-                source.state = State::Lost;
-                Poll::Ready(Some(Err(status)))
-            }
-            None => {
-                source.rest = None;
-                Poll::Ready(None)
-            }
-        }
+        Poll::Ready(polled.map(|piece| piece.map(Frame::from)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -169,6 +188,16 @@ impl http_body::Body for ReplayBody {
         match &source.rest {
             Some(rest) if source.state == State::Untouched => rest.size_hint(),
             _ => SizeHint::default(),
+        }
+    }
+}
+
+impl From<Frame<Bytes>> for Piece {
+    fn from(frame: Frame<Bytes>) -> Self {
+        match frame.into_data() {
+            Ok(data) => Self::Data(data),
+            // There are no kinds of frames but these two.
+            Err(frame) => Self::Trailers(frame.into_trailers().unwrap_or_default()),
         }
     }
 }

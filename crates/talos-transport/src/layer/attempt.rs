@@ -9,10 +9,13 @@ use tokio::time::timeout;
 use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
+use tracing::Instrument as _;
 
+use super::trace::begun;
 use crate::body::{ReplayBody, ResponseBody};
 use crate::call::{AttemptTimeout, Deadline};
 use crate::error::{Error, TimeLimit};
+use crate::observe::Observed;
 use crate::retry::{Attempts, RetryClass, class};
 
 /// Counts an attempt, limits its time, and waits until its response can be handed on.
@@ -51,16 +54,25 @@ where
         let attempt = Attempts::of(&mut request).begin();
         request.extensions_mut().insert(attempt);
         let limit = AttemptLimit::of(&mut request);
-        let response = self.inner.call(request.map(Body::new));
+        let observed = Observed::attempt(&request, attempt);
+        #[cfg(feature = "metrics")]
+        request.body_mut().count_sent(observed.meter());
+        let span = observed.span().clone();
+        let response = span.in_scope(|| self.inner.call(request.map(Body::new)));
         let held_back = async move {
-            let mut response = response.await?;
+            let mut result = response.await;
+            if let Some((body, observed)) = begun(observed, &mut result) {
+                body.observe_attempt(observed);
+            }
+            let mut response = result?;
             match class {
                 RetryClass::Repeatable => response.body_mut().hold_back(false).await?,
                 RetryClass::RepeatableUnary => response.body_mut().hold_back(true).await?,
                 RetryClass::RequestStream | RetryClass::Unprocessed => {}
             }
             Ok(response)
-        };
+        }
+        .instrument(span);
         match limit {
             None => Box::pin(held_back),
             Some(limit) => Box::pin(limit.watch(held_back)),

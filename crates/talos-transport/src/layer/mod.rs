@@ -5,6 +5,7 @@ mod deadline;
 mod metadata;
 mod retry;
 mod trace;
+mod user;
 
 pub(crate) use self::deadline::write_timeout;
 pub use self::deadline::{DeadlineFuture, DeadlineLayer, DeadlineService};
@@ -12,3 +13,5 @@ pub use self::metadata::{MetadataLayer, MetadataService};
 pub(crate) use self::metadata::{NODE, NODES, PROXY_FROM};
 pub use self::retry::{RetryFuture, RetryLayer, RetryService};
 pub use self::trace::{TraceFuture, TraceLayer, TraceService};
+pub use self::user::Next;
+pub(crate) use self::user::{Layered, UserLayers};

@@ -140,6 +140,8 @@ impl Policy<Request<ReplayBody>, Response<ResponseBody>, Status> for RetryPolicy
         }
         attempts.failed(status);
         tracing::debug!(attempt, cause, "the call is made again");
+        #[cfg(feature = "metrics")]
+        crate::metrics::retried(cause);
         Some(self.wait(&config, &attempts, &failure))
     }
 

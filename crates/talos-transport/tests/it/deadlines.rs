@@ -186,9 +186,9 @@ async fn a_deadline_ends_the_wait_between_attempts() {
 async fn no_time_means_that_nothing_is_begun() {
     let (server, channel) = in_memory();
     let limits: [fn(&mut http::Extensions); 3] = [
-        |extensions| drop(extensions.insert(CallTimeout(Duration::ZERO))),
-        |extensions| drop(extensions.insert(FirstResponseTimeout(Duration::ZERO))),
-        |extensions| drop(extensions.insert(IdleTimeout(Duration::ZERO))),
+        |extensions| _ = extensions.insert(CallTimeout(Duration::ZERO)),
+        |extensions| _ = extensions.insert(FirstResponseTimeout(Duration::ZERO)),
+        |extensions| _ = extensions.insert(IdleTimeout(Duration::ZERO)),
     ];
     for limit in limits {
         let status = unary(&channel, "Unary", request(limit)).await.unwrap_err();

@@ -11,6 +11,8 @@ mod deadlines;
 mod endpoints;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod handshake;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod layers;
 mod material;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod memory;
