@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use talos_transport::{Channel, NodeName, tls::CertificateFacts};
 
 use crate::{
-    call::Target,
+    call::{CallOptions, Target, Timeouts},
     error::{Error, ErrorKind, Result},
     node::Node,
 };
@@ -40,12 +40,13 @@ pub(crate) use pem::Pem;
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Arc<Inner>,
+    options: CallOptions,
 }
 
 #[derive(Debug)]
 struct Inner {
     channel: Channel,
-    timeout: Duration,
+    timeouts: Arc<Timeouts>,
     context_nodes: Vec<NodeName>,
     /// Reads the talosconfig again, or says why it cannot.
     #[cfg(feature = "talosconfig")]
@@ -53,7 +54,8 @@ struct Inner {
 }
 
 impl Client {
-    /// Time a unary call may take unless told otherwise: 30 seconds.
+    /// Time a call may take that reads something or is only acknowledged, unless told otherwise: 30 seconds.
+    /// [`Timeouts`] has the others.
     ///
     /// Talos waits up to 20 seconds for a connection to another node, so a shorter time turns the reason
     /// of a dead node into a mere timeout.
@@ -110,7 +112,16 @@ impl Client {
     fn new(inner: Inner) -> Self {
         Self {
             inner: Arc::new(inner),
+            options: CallOptions::new(),
         }
+    }
+
+    /// The same client, with these options for its calls and those of nodes made from it. What they leave
+    /// open is as it was.
+    #[must_use]
+    pub fn with_options(mut self, options: CallOptions) -> Self {
+        self.options = options.or(&self.options);
+        self
     }
 
     /// A handle for one machine, by address or by a name that the endpoints can resolve.
@@ -171,7 +182,8 @@ impl Client {
         Target {
             channel: self.inner.channel.clone(),
             node,
-            timeout: self.inner.timeout,
+            timeouts: Arc::clone(&self.inner.timeouts),
+            options: self.options.clone(),
         }
     }
 }

@@ -46,6 +46,7 @@ struct Inner {
     code: Option<Code>,
     message: Option<String>,
     source: Option<BoxError>,
+    attempts: u32,
 }
 
 /// What went wrong, as a decision a caller can take.
@@ -104,6 +105,7 @@ impl Error {
             code: None,
             message: None,
             source: None,
+            attempts: 0,
         }))
     }
 
@@ -142,6 +144,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -175,6 +182,11 @@ impl Error {
     /// The RPC, such as `/machine.MachineService/Version`.
     pub fn method(&self) -> Option<&'static str> {
         self.0.method
+    }
+
+    /// How many attempts the call had, the first one included. 0 if it was not made at all.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
     }
 
     /// Whether time ran out.
@@ -221,6 +233,9 @@ impl fmt::Display for Error {
             f.write_str(": ")?;
         }
         f.write_str(inner.kind.as_str())?;
+        if inner.attempts > 1 {
+            write!(f, " after {} attempts", inner.attempts)?;
+        }
         if let Some(message) = &inner.message {
             write!(f, ": {message}")?;
         }
@@ -247,6 +262,7 @@ impl fmt::Debug for Error {
             .field("code", &inner.code)
             .field("message", &inner.message)
             .field("source", &inner.source)
+            .field("attempts", &inner.attempts)
             .finish()
     }
 }

@@ -3,13 +3,16 @@
 use std::{fmt, time::Duration};
 
 use talos_transport::{
-    Channel, Endpoint,
+    Channel, Endpoint, RetryConfig,
     tls::{TlsError, TlsHandle},
 };
 use zeroize::Zeroizing;
 
 use super::{Client, Inner, Pem};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    call::Timeouts,
+    error::{Error, ErrorKind, Result},
+};
 
 #[cfg(feature = "talosconfig")]
 mod from_talosconfig;
@@ -40,7 +43,8 @@ pub struct ClientBuilder {
     pem: Pem,
     tls: Option<TlsHandle>,
     cluster: Option<String>,
-    timeout: Duration,
+    timeouts: Timeouts,
+    retry: RetryConfig,
     connect_timeout: Option<Duration>,
     #[cfg(feature = "proxy")]
     proxy: Option<crate::proxy::ProxyPolicy>,
@@ -76,7 +80,8 @@ impl ClientBuilder {
             pem: Pem::default(),
             tls: None,
             cluster: None,
-            timeout: Client::DEFAULT_TIMEOUT,
+            timeouts: Timeouts::default(),
+            retry: RetryConfig::new(),
             connect_timeout: None,
             #[cfg(feature = "proxy")]
             proxy: None,
@@ -175,9 +180,25 @@ impl ClientBuilder {
         self
     }
 
-    /// Limits the time of each unary call. Default: [`Client::DEFAULT_TIMEOUT`]. Streams have no limit.
+    /// Limits the time of calls that read something or are only acknowledged, [`Timeouts::quick`]. Default:
+    /// [`Client::DEFAULT_TIMEOUT`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeouts.quick = Some(timeout);
+        self
+    }
+
+    /// Limits the time of all calls, by kind. Default: see [`Timeouts`].
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// How often failed calls are made again, and when. Default: [`RetryConfig::new`], up to three attempts.
+    ///
+    /// What is made again is not up to this: calls that read or can be repeated without harm, and of the
+    /// others those that certainly had no effect. Of streams only what has not begun.
+    pub fn retry(mut self, retry: RetryConfig) -> Self {
+        self.retry = retry;
         self
     }
 
@@ -202,12 +223,15 @@ impl ClientBuilder {
     /// proxy, a `SideroV1Error` if requests are to be signed and cannot be, or a
     /// [`ReloadError`](crate::config::ReloadError) if the talosconfig cannot be watched.
     pub fn build(mut self) -> Result<Client> {
-        let (timeout, connect_timeout) = (self.timeout, self.connect_timeout);
+        self.timeouts.check().map_err(config_error)?;
+        let (timeouts, connect_timeout) = (self.timeouts.clone(), self.connect_timeout);
+        let retry = self.retry;
         let settings = self.settings()?;
         let user_agent = concat!("talos-client/", env!("CARGO_PKG_VERSION"));
         let mut channel = Channel::builder(settings.endpoints)
             .tls(settings.tls)
-            .user_agent(user_agent);
+            .user_agent(user_agent)
+            .retry(retry);
         if let Some(cluster) = settings.cluster {
             channel = channel.context(&cluster);
         }
@@ -225,7 +249,7 @@ impl ClientBuilder {
             #[cfg(feature = "talosconfig")]
             reloader: Client::reloader(&channel, settings.source, self.watch)?,
             channel,
-            timeout,
+            timeouts: timeouts.into(),
             context_nodes: settings.context_nodes,
         }))
     }
@@ -270,7 +294,8 @@ impl fmt::Debug for ClientBuilder {
             .field("identity", &self.pem.identity.is_some())
             .field("tls", &self.tls.is_some())
             .field("cluster", &self.cluster)
-            .field("timeout", &self.timeout)
+            .field("timeouts", &self.timeouts)
+            .field("retry", &self.retry)
             .field("connect_timeout", &self.connect_timeout);
         #[cfg(feature = "proxy")]
         debug

@@ -6,6 +6,7 @@ mod failures;
 mod machine;
 #[cfg(feature = "proxy")]
 mod proxy;
+mod resilience;
 #[cfg(feature = "def-runtime")]
 mod resources;
 mod routing;

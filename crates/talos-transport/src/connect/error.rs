@@ -16,10 +16,10 @@ use crate::Endpoint;
 pub struct ConnectError(Arc<[ConnectFailure]>);
 
 /// What went wrong with one endpoint.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ConnectFailure {
     endpoint: Endpoint,
-    reason: ConnectReason,
+    reason: Arc<ConnectReason>,
 }
 
 /// Why one endpoint could not be connected to.
@@ -101,7 +101,7 @@ impl fmt::Display for ConnectError {
                 f,
                 "{separator}{}: {}",
                 failure.endpoint,
-                crate::error::chain(&failure.reason)
+                crate::error::chain(&*failure.reason)
             )?;
         }
         Ok(())
@@ -117,7 +117,7 @@ impl fmt::Debug for ConnectError {
 impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.failures() {
-            [only] => Some(&only.reason),
+            [only] => Some(&*only.reason),
             _ => None,
         }
     }
@@ -125,7 +125,10 @@ impl std::error::Error for ConnectError {
 
 impl ConnectFailure {
     pub(crate) fn new(endpoint: Endpoint, reason: ConnectReason) -> Self {
-        Self { endpoint, reason }
+        Self {
+            endpoint,
+            reason: Arc::new(reason),
+        }
     }
 
     /// The endpoint.
@@ -146,6 +149,17 @@ impl ConnectReason {
             Self::TimedOut { .. } => true,
             #[cfg(feature = "proxy")]
             Self::Proxy(error) => matches!(error.failure(), super::proxy::ProxyFailure::TimedOut { .. }),
+            _ => false,
+        }
+    }
+
+    /// Whether somebody was found who turned out to be the wrong one, or to want something that we do not have. The next
+    /// attempt would meet the same.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Tls(_) | Self::NotHttp2 { .. } => true,
+            #[cfg(feature = "proxy")]
+            Self::Proxy(error) => error.failure().is_lasting(),
             _ => false,
         }
     }

@@ -1,5 +1,6 @@
 //! One connection attempt from beginning to end: byte stream, TLS, HTTP/2.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -24,7 +25,7 @@ pub(crate) struct Establish {
     /// Limit for one attempt, everything included.
     pub(crate) timeout: Duration,
     /// Whether `:authority` has the port in it.
-    pub(crate) port_in_authority: bool,
+    pub(crate) port_in_authority: AtomicBool,
 }
 
 /// Who has the next word in an attempt that is under way.
@@ -46,7 +47,7 @@ impl Establish {
             (Box::new(io), Some(credentials.generation))
         };
         *stage = Stage::Endpoint(ConnectStage::Http2);
-        let authority = if self.port_in_authority {
+        let authority = if self.port_in_authority.load(Ordering::Relaxed) {
             endpoint.authority()
         } else {
             endpoint.authority_host()
@@ -91,15 +92,11 @@ impl Establish {
 impl Dial for Establish {
     type Connection = Connection;
 
-    fn generation(&self) -> u64 {
-        self.tls.as_ref().map_or(0, TlsHandle::generation)
-    }
-
     fn is_outdated(&self, connection: &Connection) -> bool {
-        connection
-            .peer()
-            .generation
-            .is_some_and(|generation| generation < self.generation())
+        let made_with = connection.peer().generation;
+        let current = self.tls.as_ref().map(TlsHandle::generation);
+        // Without TLS there is nothing to be replaced.
+        made_with.is_some() && made_with < current
     }
 
     async fn dial(&self, endpoint: &Endpoint) -> Result<Connection, ConnectReason> {

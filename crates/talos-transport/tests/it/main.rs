@@ -6,11 +6,15 @@ mod calls;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod client;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod deadlines;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod echo;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod endpoints;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod handshake;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod layers;
 mod material;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod memory;
@@ -19,10 +23,18 @@ mod memory;
     expect(dead_code, reason = "without a provider there are no servers")
 )]
 mod pki;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod pool;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod pool_memory;
 #[cfg(all(feature = "proxy", any(feature = "ring", feature = "aws-lc-rs")))]
 mod proxy;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod reconnect;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod replacement;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod retry;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod rotation;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]

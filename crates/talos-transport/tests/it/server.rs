@@ -1,5 +1,6 @@
 //! A small gRPC server over HTTP/2, with TLS as apid has it. It remembers what it is asked.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -50,6 +51,12 @@ struct State {
     connections: AtomicUsize,
     open: watch::Sender<usize>,
     requests: Mutex<Vec<http::request::Parts>>,
+    /// Counts with `requests`, for waiting.
+    received: watch::Sender<usize>,
+    /// Bodies of `HangAfterHeaders` that are over.
+    given_up: watch::Sender<usize>,
+    /// What the next requests are answered as, in place of their methods.
+    script: Mutex<VecDeque<&'static str>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -191,6 +198,23 @@ impl Server {
         self.state.requests.lock().unwrap().clone()
     }
 
+    /// Answers the next requests as if they were for these methods. Replaces what was left of an earlier script.
+    pub(crate) fn script(&self, methods: impl IntoIterator<Item = &'static str>) {
+        *self.state.script.lock().unwrap() = methods.into_iter().collect();
+    }
+
+    /// Waits until so many requests have arrived.
+    pub(crate) async fn received(&self, count: usize) {
+        let mut received = self.state.received.subscribe();
+        received.wait_for(|received| *received >= count).await.unwrap();
+    }
+
+    /// Waits until so many calls were given up that hung after the headers.
+    pub(crate) async fn given_up(&self, count: usize) {
+        let mut given_up = self.state.given_up.subscribe();
+        given_up.wait_for(|given_up| *given_up >= count).await.unwrap();
+    }
+
     pub(crate) fn last_request(&self) -> http::request::Parts {
         self.requests().pop().expect("a request arrived")
     }
@@ -225,9 +249,16 @@ impl Connect for Memory {
     type Io = tokio::io::DuplexStream;
 
     async fn connect(&self, _endpoint: &Endpoint) -> Result<Self::Io, ConnectReason> {
+        Ok(self.open())
+    }
+}
+
+impl Memory {
+    /// A connection to the server.
+    pub(crate) fn open(&self) -> tokio::io::DuplexStream {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         tokio::spawn(serve(theirs, Arc::clone(&self.state), self.commands.clone()));
-        Ok(ours)
+        ours
     }
 }
 
@@ -247,7 +278,10 @@ async fn serve(
     let service = service_fn(move |request: Request<Incoming>| {
         let (head, body) = request.into_parts();
         state.requests.lock().unwrap().push(head.clone());
-        answer(Request::from_parts(head, body))
+        state.received.send_modify(|received| *received += 1);
+        let scripted = state.script.lock().unwrap().pop_front();
+        let given_up = state.given_up.clone();
+        answer(Request::from_parts(head, body), scripted, given_up)
     });
     let mut connection = std::pin::pin!(
         hyper::server::conn::http2::Builder::new(TokioExecutor::new())

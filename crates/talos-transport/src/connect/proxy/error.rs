@@ -141,6 +141,24 @@ impl ProxyError {
 }
 
 impl ProxyFailure {
+    /// Whether the next attempt would fail in the same way.
+    pub(in crate::connect) fn is_lasting(&self) -> bool {
+        match self {
+            Self::TlsSetup(_)
+            | Self::Tls(_)
+            | Self::Authentication { .. }
+            | Self::Protocol { .. }
+            | Self::AnswerTooLong { .. } => true,
+            // What a proxy says about the endpoint, or what may be on the way to either of them.
+            Self::Dial(_)
+            | Self::TimedOut { .. }
+            | Self::Status { .. }
+            | Self::Socks(_)
+            | Self::Closed
+            | Self::Io(_) => false,
+        }
+    }
+
     /// What a read, a write or a handshake with the proxy says.
     pub(super) fn from_io(error: io::Error) -> Self {
         if let Some(error) = HandshakeError::find(&error) {
