@@ -29,6 +29,9 @@ use crate::support::shown;
 /// Often, so that tests need not wait; how often is never asserted.
 const OFTEN: Duration = Duration::from_millis(5);
 
+/// How long a test waits for what must happen; it is only ever reached by a failing test.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A secret as the kubelet mounts it into a pod: `config` is a link into `..data`, itself a link, which is swapped.
 struct Mount {
     folder: tempfile::TempDir,
@@ -123,12 +126,17 @@ fn watching(path: &Path) -> (Client, Reloads) {
 }
 
 async fn until(reloads: &mut Reloads, condition: impl Fn(&ReloadStatus) -> bool) -> ReloadStatus {
-    loop {
-        let status = reloads.next().await.expect("the client lives");
-        if condition(&status) {
-            return status;
+    let waiting = async {
+        loop {
+            let status = reloads.next().await.expect("the client lives");
+            if condition(&status) {
+                return status;
+            }
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("it happens in time")
 }
 
 /// Waits for looks that began after now.
@@ -469,7 +477,8 @@ async fn watching_ends_with_everything_made_from_the_client() {
     let call = cluster.requests().all().pop().expect("a call");
     assert_eq!(call.roles, ["os:reader"]);
     drop(node);
-    while reloads.next().await.is_some() {}
+    let end = async { while reloads.next().await.is_some() {} };
+    tokio::time::timeout(PATIENCE, end).await.expect("watching ends");
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::pki::{Ca, Pair};
+use crate::server::PATIENCE;
 
 type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 
@@ -127,7 +128,8 @@ impl Rotating {
 
     pub(super) async fn wait_until(&self, condition: impl Fn(&Counters) -> bool) {
         let mut counters = self.state.counters.subscribe();
-        counters.wait_for(|counters| condition(counters)).await.unwrap();
+        let waiting = tokio::time::timeout(PATIENCE, counters.wait_for(|counters| condition(counters)));
+        waiting.await.expect("it happens in time").unwrap();
     }
 
     pub(super) fn counters(&self) -> Counters {
