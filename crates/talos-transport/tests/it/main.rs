@@ -10,6 +10,8 @@ mod deadlines;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod endpoints;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod goaway;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod handshake;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod layers;
