@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use http::{HeaderValue, Request};
-use talos_transport::{Attempt, Channel, Node, RetryClass};
+use http::{HeaderMap, HeaderValue, Request};
+use talos_transport::layer::{BoxError, RequestSigner, Unsigned};
+use talos_transport::{Attempt, Channel, Error, Node, RetryClass};
 use tonic::body::Body;
 use tower::util::MapRequestLayer;
 
-use crate::client::{message, unary};
+use crate::client::{message, transport_error, unary};
 use crate::server::Server;
 
 fn repeatable() -> tonic::Request<bytes::Bytes> {
@@ -86,6 +87,79 @@ async fn the_first_layer_is_the_outermost() {
     let request = server.last_request();
     let order: Vec<_> = request.headers.get_all("x-order").iter().collect();
     assert_eq!(order, ["a", "b", "c", "a", "b", "c"]);
+}
+
+/// Numbers the requests it signs, and can do that only so often.
+struct Numbering {
+    signed: Arc<AtomicU32>,
+    limit: u32,
+}
+
+impl RequestSigner for Numbering {
+    async fn sign(&self, request: Unsigned<'_>) -> Result<HeaderMap, BoxError> {
+        assert!(
+            request.metadata.contains_key("x-attempt"),
+            "layers come before the signature"
+        );
+        let number = self.signed.fetch_add(1, Ordering::SeqCst) + 1;
+        if number > self.limit {
+            return Err("no key".into());
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("x-signature", number.into());
+        Ok(headers)
+    }
+}
+
+/// A call whose first two attempts the server does not answer.
+async fn call_signed(limit: u32) -> (Result<(), tonic::Status>, Vec<HeaderValue>, u32) {
+    let (server, builder) = builder();
+    let signed = Arc::new(AtomicU32::new(0));
+    let channel = builder
+        .attempt_layer(MapRequestLayer::new(|mut request: Request<Body>| {
+            request
+                .headers_mut()
+                .insert("x-attempt", HeaderValue::from_static("one"));
+            request
+        }))
+        .signer(Numbering {
+            signed: Arc::clone(&signed),
+            limit,
+        })
+        .build()
+        .unwrap();
+    server.script(["Unavailable", "Unavailable"]);
+    let result = unary(&channel, "Unary", repeatable()).await;
+    let requests = server.requests().into_iter();
+    let signatures = requests.map(|request| request.headers["x-signature"].clone());
+    (
+        result.map(drop),
+        signatures.collect(),
+        signed.load(Ordering::SeqCst),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_is_signed_anew_and_after_the_layers() {
+    let (result, signatures, _) = call_signed(3).await;
+    result.unwrap();
+    assert_eq!(signatures, ["1", "2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_signed_is_not_retried() {
+    for limit in [0, 1] {
+        let (result, signatures, asked) = call_signed(limit).await;
+        let status = result.unwrap_err();
+        assert!(
+            matches!(transport_error(&status), Error::Signing(_)),
+            "{status:?}"
+        );
+        assert_eq!(
+            (signatures.len(), asked),
+            (usize::try_from(limit).unwrap(), limit + 1)
+        );
+    }
 }
 
 #[cfg(feature = "metrics")]

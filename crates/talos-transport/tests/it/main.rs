@@ -8,9 +8,9 @@ mod client;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod deadlines;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-mod echo;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod endpoints;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod goaway;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod handshake;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]

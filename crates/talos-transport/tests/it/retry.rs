@@ -6,10 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use talos_transport::connect::{Connect, ConnectReason};
 use talos_transport::{
-    AnsweredBy, Attempts, Channel, CloseReason, Delivery, Endpoint, Error, MaxAttempts, ResetCode,
-    RetryClass, RetryConfig,
+    AnsweredBy, Attempts, Channel, Delivery, Endpoint, Error, MaxAttempts, RetryClass, RetryConfig,
 };
-use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::DuplexStream;
 use tokio::time::Instant;
 use tonic::{Code, Request, Status};
 
@@ -49,7 +48,7 @@ fn in_memory(retry: RetryConfig) -> (Server, Channel) {
     (server, plaintext(memory, retry))
 }
 
-fn plaintext(connector: impl Connect, retry: RetryConfig) -> Channel {
+pub(crate) fn plaintext(connector: impl Connect, retry: RetryConfig) -> Channel {
     Channel::builder(["unix:///in/memory".parse().unwrap()])
         .connector(connector)
         .retry(retry)
@@ -65,7 +64,7 @@ fn request(class: RetryClass, attempts: &Attempts) -> Request<Bytes> {
 }
 
 /// Makes a unary call of this class; returns its result and how many attempts it took.
-async fn call(channel: &Channel, class: RetryClass) -> (Result<Endpoint, Status>, u32) {
+pub(crate) async fn call(channel: &Channel, class: RetryClass) -> (Result<Endpoint, Status>, u32) {
     let attempts = Attempts::new();
     let result = unary(channel, "Unary", request(class, &attempts)).await;
     let result = result.map(|response| {
@@ -207,86 +206,6 @@ async fn a_stream_of_requests_is_not_repeated_once_begun() {
             "{status:?}"
         );
         assert_eq!((attempts.count(), spare.requests().len()), (1, 0), "{class:?}");
-    }
-}
-
-#[tokio::test]
-async fn calls_left_out_of_a_goaway_move_whatever_they_do() {
-    // The first connection leaves every call out; the others work.
-    struct Leaving(Memory, std::sync::atomic::AtomicUsize);
-    impl Connect for Leaving {
-        type Io = DuplexStream;
-        async fn connect(&self, endpoint: &Endpoint) -> Result<DuplexStream, ConnectReason> {
-            if self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 {
-                return self.0.connect(endpoint).await;
-            }
-            let (ours, mut theirs) = duplex(64 << 10);
-            tokio::spawn(async move {
-                // SETTINGS; then, once the request has come, GOAWAY without an error for everything after stream 0.
-                theirs.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
-                wait_for_headers(&mut theirs).await;
-                let go_away = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
-                theirs.write_all(go_away).await.unwrap();
-                std::future::pending::<()>().await
-            });
-            Ok(ours)
-        }
-    }
-    let (server, memory) = Server::in_memory();
-    let channel = plaintext(Leaving(memory, Default::default()), RetryConfig::new());
-    let (result, attempts) = call(&channel, Unprocessed).await;
-    result.unwrap();
-    assert_eq!((attempts, server.requests().len()), (2, 1));
-}
-
-#[tokio::test]
-async fn a_call_left_out_of_a_goaway_says_so_if_it_is_not_made_again() {
-    struct Leaving;
-    impl Connect for Leaving {
-        type Io = DuplexStream;
-        async fn connect(&self, _endpoint: &Endpoint) -> Result<DuplexStream, ConnectReason> {
-            let (ours, mut theirs) = duplex(64 << 10);
-            tokio::spawn(async move {
-                theirs.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
-                wait_for_headers(&mut theirs).await;
-                let go_away = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
-                theirs.write_all(go_away).await.unwrap();
-                std::future::pending::<()>().await
-            });
-            Ok(ours)
-        }
-    }
-    let channel = plaintext(Leaving, RetryConfig::off());
-    let (result, attempts) = call(&channel, RepeatableUnary).await;
-    let status = result.unwrap_err();
-    match transport_error(&status) {
-        Error::Closed {
-            delivery: Delivery::Refused,
-            reason: CloseReason::GoAway { code },
-            ..
-        } => assert_eq!(*code, ResetCode::NO_ERROR),
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(attempts, 1);
-}
-
-/// Reads frames until one that begins a request.
-async fn wait_for_headers(io: &mut DuplexStream) {
-    use tokio::io::AsyncReadExt as _;
-
-    const PREFACE: usize = 24;
-    const HEADERS: u8 = 1;
-    let mut preface = [0; PREFACE];
-    io.read_exact(&mut preface).await.unwrap();
-    loop {
-        let mut head = [0; 9];
-        io.read_exact(&mut head).await.unwrap();
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let mut payload = vec![0; length];
-        io.read_exact(&mut payload).await.unwrap();
-        if head[3] == HEADERS {
-            return;
-        }
     }
 }
 

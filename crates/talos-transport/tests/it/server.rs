@@ -1,4 +1,6 @@
-//! A small gRPC server over HTTP/2, with TLS as apid has it. It remembers what it is asked.
+//! A small gRPC server over HTTP/2, with TLS as apid has it, and with every kind of bad manners on request.
+
+mod answers;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -6,8 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::Request;
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::server::WebPkiClientVerifier;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use crate::echo::answer;
+use self::answers::answer;
 use crate::pki::Pair;
 
 pub(crate) static TLS_1_3: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
@@ -275,13 +275,9 @@ async fn serve(
 ) {
     state.connections.fetch_add(1, Ordering::SeqCst);
     let _open = Open::new(&state);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (head, body) = request.into_parts();
-        state.requests.lock().unwrap().push(head.clone());
-        state.received.send_modify(|received| *received += 1);
-        let scripted = state.script.lock().unwrap().pop_front();
-        let given_up = state.given_up.clone();
-        answer(Request::from_parts(head, body), scripted, given_up)
+    let service = service_fn(move |request| {
+        let state = Arc::clone(&state);
+        async move { answer(request, &state).await }
     });
     let mut connection = std::pin::pin!(
         hyper::server::conn::http2::Builder::new(TokioExecutor::new())

@@ -1,4 +1,4 @@
-//! The methods of the test server: well-behaved, and every kind of bad manners on request.
+//! What the server of the tests answers, by method.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
-pub(crate) type Body = UnsyncBoxBody<Bytes, Failure>;
+use super::State;
+
+pub(super) type Body = UnsyncBoxBody<Bytes, Failure>;
 
 /// Ends a call without a status; its reason becomes the HTTP/2 error code.
 #[derive(Debug)]
-pub(crate) struct Failure(h2::Reason);
+pub(super) struct Failure(h2::Reason);
 
-/// Answers as the method's name says, or as scripted. Bodies of `HangAfterHeaders` are counted when they end.
-pub(crate) async fn answer(
-    request: Request<Incoming>,
-    scripted: Option<&'static str>,
-    given_up: watch::Sender<usize>,
-) -> Result<Response<Body>, Failure> {
+pub(super) async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Body>, Failure> {
     let (head, mut body) = request.into_parts();
     let path = head.uri.path().to_owned();
+    state.requests.lock().unwrap().push(head);
+    state.received.send_modify(|received| *received += 1);
+    let scripted = state.script.lock().unwrap().pop_front();
     let method = scripted.unwrap_or_else(|| path.strip_prefix("/test.Echo/").unwrap_or_default());
     match method {
         "RefusedStream" => return Err(Failure(h2::Reason::REFUSED_STREAM)),
@@ -95,7 +95,7 @@ pub(crate) async fn answer(
         }
         "Hang" => std::future::pending().await,
         "HangAfterHeaders" => {
-            let given_up = GivenUp(given_up);
+            let given_up = GivenUp(state.given_up.clone());
             let frames = tokio_stream::StreamExt::map(tokio_stream::pending(), move |frame| {
                 let _ = &given_up;
                 frame
