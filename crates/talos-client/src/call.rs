@@ -1,18 +1,21 @@
 //! How one call is made: whom it is for, how long it may take, and what its failure means.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use talos_proto::methods::MethodInfo;
-use talos_transport::{AnsweredBy, CallTimeout, Channel, Endpoint, Node, NodeName};
+use talos_transport::{AnsweredBy, Attempts, Channel, Endpoint, Node, NodeName};
 
 use crate::error::{Error, ErrorKind, Origin, Result};
 
 mod failure;
+mod options;
 #[cfg(feature = "machine")]
 mod reply;
 #[cfg(any(feature = "machine", feature = "cosi"))]
 mod time;
 
+pub(crate) use options::Kind;
+pub use options::{CallOptions, Timeouts};
 #[cfg(feature = "machine")]
 pub(crate) use reply::single;
 #[cfg(any(feature = "machine", feature = "cosi"))]
@@ -23,7 +26,8 @@ pub(crate) use time::system_time;
 pub(crate) struct Target {
     pub(crate) channel: Channel,
     pub(crate) node: Option<NodeName>,
-    pub(crate) timeout: Duration,
+    pub(crate) timeouts: Arc<Timeouts>,
+    pub(crate) options: CallOptions,
 }
 
 /// One call, for its errors.
@@ -32,9 +36,16 @@ pub(crate) struct CallInfo {
     method: &'static MethodInfo,
     node: Option<NodeName>,
     endpoint: Option<Endpoint>,
+    attempts: Attempts,
 }
 
 impl Target {
+    /// The same, with these options for what they set.
+    pub(crate) fn with_options(mut self, options: CallOptions) -> Self {
+        self.options = options.or(&self.options);
+        self
+    }
+
     /// Makes a unary call and returns the reply.
     pub(crate) async fn unary<M, R, F>(
         &self,
@@ -45,13 +56,11 @@ impl Target {
     where
         F: Future<Output = Result<tonic::Response<R>, tonic::Status>>,
     {
-        let mut request = self.request(message);
-        request.extensions_mut().insert(CallTimeout(self.timeout));
-        self.finish(method, send(request).await)
+        self.call(Kind::of(method), method, message, send).await
     }
 
-    /// Opens a call whose reply is a stream. There is no limit on time: a quiet stream is a healthy one,
-    /// and nodes send response headers only with the first message.
+    /// Opens a call whose reply is a stream, with the limits on silence that suit the RPC. Nodes send
+    /// response headers only with the first message.
     pub(crate) async fn streaming<M, R, F>(
         &self,
         method: &'static MethodInfo,
@@ -61,28 +70,34 @@ impl Target {
     where
         F: Future<Output = Result<tonic::Response<R>, tonic::Status>>,
     {
-        self.finish(method, send(self.request(message)).await)
+        self.call(Kind::of(method), method, message, send).await
     }
 
-    fn request<M>(&self, message: M) -> tonic::Request<M> {
-        let mut request = tonic::Request::new(message);
-        if let Some(node) = &self.node {
-            request.extensions_mut().insert(Node(node.clone()));
-        }
-        request
-    }
-
-    fn finish<R>(
+    /// Makes a call that is of this kind, whatever others of the same RPC are.
+    pub(crate) async fn call<M, R, F>(
         &self,
+        kind: Kind,
         method: &'static MethodInfo,
-        outcome: Result<tonic::Response<R>, tonic::Status>,
-    ) -> Result<(R, CallInfo)> {
+        message: M,
+        send: impl FnOnce(tonic::Request<M>) -> F,
+    ) -> Result<(R, CallInfo)>
+    where
+        F: Future<Output = Result<tonic::Response<R>, tonic::Status>>,
+    {
         let mut call = CallInfo {
             method,
             node: self.node.clone(),
             endpoint: None,
+            attempts: Attempts::new(),
         };
-        match outcome {
+        let mut request = tonic::Request::new(message);
+        let extensions = request.extensions_mut();
+        if let Some(node) = &self.node {
+            extensions.insert(Node(node.clone()));
+        }
+        extensions.insert(call.attempts.clone());
+        self.options.apply(&self.timeouts, kind, method, extensions);
+        match send(request).await {
             Ok(response) => {
                 call.endpoint = response
                     .extensions()
@@ -111,6 +126,7 @@ impl CallInfo {
             .with_method(self.method.path)
             .with_node(self.node.clone())
             .with_endpoint(self.endpoint.clone())
+            .with_attempts(self.attempts.count())
     }
 
     /// An error about an answer that cannot be understood.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use talos_transport::{Channel, NodeName};
 
 use crate::{
-    call::Target,
+    call::{CallOptions, Target, Timeouts},
     error::{Error, ErrorKind, Result},
     node::Node,
 };
@@ -36,17 +36,19 @@ pub use builder::ClientBuilder;
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Arc<Inner>,
+    options: CallOptions,
 }
 
 #[derive(Debug)]
 struct Inner {
     channel: Channel,
-    timeout: Duration,
+    timeouts: Arc<Timeouts>,
     context_nodes: Vec<NodeName>,
 }
 
 impl Client {
-    /// Time a unary call may take unless told otherwise: 30 seconds.
+    /// Time a call may take that reads something or is only acknowledged, unless told otherwise: 30 seconds.
+    /// [`Timeouts`] has the others.
     ///
     /// Talos waits up to 20 seconds for a connection to another node, so a shorter time turns the reason
     /// of a dead node into a mere timeout.
@@ -100,14 +102,23 @@ impl Client {
         Self::builder().talosconfig(talosconfig).build()
     }
 
-    pub(crate) fn new(channel: Channel, timeout: Duration, context_nodes: Vec<NodeName>) -> Self {
+    pub(crate) fn new(channel: Channel, timeouts: Timeouts, context_nodes: Vec<NodeName>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 channel,
-                timeout,
+                timeouts: Arc::new(timeouts),
                 context_nodes,
             }),
+            options: CallOptions::new(),
         }
+    }
+
+    /// The same client, with these options for its calls and those of nodes made from it. What they leave
+    /// open is as it was.
+    #[must_use]
+    pub fn with_options(mut self, options: CallOptions) -> Self {
+        self.options = options.or(&self.options);
+        self
     }
 
     /// A handle for one machine, by address or by a name that the endpoints can resolve.
@@ -159,7 +170,8 @@ impl Client {
         Target {
             channel: self.inner.channel.clone(),
             node,
-            timeout: self.inner.timeout,
+            timeouts: Arc::clone(&self.inner.timeouts),
+            options: self.options.clone(),
         }
     }
 }

@@ -46,6 +46,7 @@ struct Inner {
     code: Option<Code>,
     message: Option<String>,
     source: Option<BoxError>,
+    attempts: u32,
 }
 
 /// What went wrong, as a decision a caller can take.
@@ -104,6 +105,7 @@ impl Error {
             code: None,
             message: None,
             source: None,
+            attempts: 0,
         }))
     }
 
@@ -139,6 +141,11 @@ impl Error {
 
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
         self
     }
 
@@ -187,6 +194,11 @@ impl Error {
         self.0.method
     }
 
+    /// How many attempts the call had, the first one included. 0 if it was not made at all.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
     /// Whether time ran out.
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
@@ -231,6 +243,9 @@ impl fmt::Display for Error {
             f.write_str(": ")?;
         }
         f.write_str(inner.kind.as_str())?;
+        if inner.attempts > 1 {
+            write!(f, " after {} attempts", inner.attempts)?;
+        }
         if let Some(message) = &inner.message {
             write!(f, ": {message}")?;
         }
@@ -257,6 +272,7 @@ impl fmt::Debug for Error {
             .field("code", &inner.code)
             .field("message", &inner.message)
             .field("source", &inner.source)
+            .field("attempts", &inner.attempts)
             .finish()
     }
 }

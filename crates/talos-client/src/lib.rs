@@ -26,6 +26,7 @@ pub mod resource;
 #[cfg(feature = "machine")]
 pub mod stream;
 
+pub use call::{CallOptions, Timeouts};
 pub use client::{Client, ClientBuilder};
 pub use error::{Code, Error, ErrorKind, Origin, Result};
 pub use node::Node;

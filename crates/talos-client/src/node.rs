@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use talos_transport::NodeName;
 
-use crate::call::Target;
+use crate::call::{CallOptions, Target};
 
 /// One machine of a cluster; made by [`Client::node`](crate::Client::node).
 ///
@@ -26,12 +26,18 @@ impl Node {
         &self.name
     }
 
-    /// The same machine, with another limit on the time of each unary call. Streams have no limit.
+    /// The same machine, with another limit on the time of each call, whatever its kind, streams included.
     ///
-    /// Default: [`ClientBuilder::timeout`](crate::ClientBuilder::timeout).
+    /// Default: by kind of call, see [`Timeouts`](crate::Timeouts).
     #[must_use]
-    pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.target.timeout = timeout;
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        self.with_options(CallOptions::new().timeout(timeout))
+    }
+
+    /// The same machine, with these options for its calls. What they leave open is as it was.
+    #[must_use]
+    pub fn with_options(mut self, options: CallOptions) -> Self {
+        self.target = self.target.with_options(options);
         self
     }
 

@@ -1,19 +1,29 @@
 //! [`ChannelBuilder`]: the settings of a channel.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use tonic::Status;
+use tonic::body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
 use zeroize::Zeroizing;
 
+use crate::body::ResponseBody;
 use crate::channel::Channel;
 use crate::connect::{AnyConnector, Connect, Establish, SocketConnector};
 use crate::endpoint::Endpoint;
-use crate::layer::{NODE, NODES, PROXY_FROM};
-use crate::pool::{Pool, shuffle};
+use crate::layer::{NODE, NODES, Next, PROXY_FROM, UserLayers};
+use crate::pool::{DEFAULT_EJECTION, DEFAULT_LONGEST_EJECTION, PickPolicy, Pool, PoolOptions};
+use crate::retry::RetryConfig;
+use crate::stack::StackSettings;
 use crate::tls::TlsConfig;
 
 /// How long one attempt to connect to one endpoint may take by default, TLS and the first HTTP/2 frame included.
@@ -26,22 +36,28 @@ pub struct ChannelBuilder {
     endpoints: Vec<Endpoint>,
     tls: Option<TlsConfig>,
     connect_timeout: Duration,
-    metadata: HeaderMap,
+    stack: StackSettings,
     basic_auth: bool,
     user_agent: Option<String>,
-    shuffle_seed: Option<u64>,
+    pool: PoolOptions,
     connector: AnyConnector,
     /// The first mistake in what was set; reported by [`build`](Self::build).
     error: Option<BuildError>,
 }
 
-/// Why a channel cannot be built.
+/// Why a channel cannot be built, or cannot have these endpoints.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// There is nothing to connect to.
     #[error("at least one endpoint is needed")]
     NoEndpoint,
+    /// A limit on time that nothing can keep.
+    #[error("the timeout {setting:?} must not be zero")]
+    ZeroTimeout {
+        /// Name of the setting.
+        setting: &'static str,
+    },
     /// A network endpoint without TLS settings. Talos never speaks plaintext over the network.
     #[error("endpoint {endpoint} needs TLS settings")]
     NoTls {
@@ -76,22 +92,26 @@ pub enum BuildError {
 
 impl ChannelBuilder {
     pub(crate) fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
-        let mut distinct = Vec::new();
-        for endpoint in endpoints {
-            if !distinct.contains(&endpoint) {
-                distinct.push(endpoint);
-            }
-        }
         let mut metadata = HeaderMap::new();
         metadata.insert(RUNTIME, HeaderValue::from_static("Talos"));
         Self {
-            endpoints: distinct,
+            endpoints: distinct(endpoints),
             tls: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
-            metadata,
+            stack: StackSettings {
+                metadata,
+                retry: RetryConfig::new(),
+                call_layers: UserLayers::default(),
+                attempt_layers: UserLayers::default(),
+            },
             basic_auth: false,
             user_agent: None,
-            shuffle_seed: None,
+            pool: PoolOptions {
+                policy: PickPolicy::default(),
+                ejection: DEFAULT_EJECTION,
+                longest_ejection: DEFAULT_LONGEST_EJECTION,
+                seed: None,
+            },
             connector: AnyConnector::new(SocketConnector::new()),
             error: None,
         }
@@ -106,6 +126,11 @@ impl ChannelBuilder {
     /// Limit for one attempt to connect to one endpoint: name resolution, TCP, TLS, and the server's first frame.
     /// Default: [`DEFAULT_CONNECT_TIMEOUT`].
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        if timeout.is_zero() {
+            self.fail(BuildError::ZeroTimeout {
+                setting: "connect_timeout",
+            });
+        }
         self.connect_timeout = timeout;
         self
     }
@@ -118,7 +143,7 @@ impl ChannelBuilder {
     pub fn metadata(mut self, name: &str, value: &str) -> Self {
         match text_metadata(name, value) {
             Ok((name, value)) => {
-                self.metadata.append(name, value);
+                self.stack.metadata.append(name, value);
             }
             Err(error) => self.fail(error),
         }
@@ -127,7 +152,7 @@ impl ChannelBuilder {
 
     /// Sends the name of the cluster as `context` with every call, as Talos's own client does.
     pub fn context(mut self, cluster: &str) -> Self {
-        self.metadata.remove(CONTEXT);
+        self.stack.metadata.remove(CONTEXT);
         self.metadata("context", cluster)
     }
 
@@ -140,7 +165,7 @@ impl ChannelBuilder {
         let value = Zeroizing::new(format!("Basic {}", STANDARD.encode(credentials.as_bytes())));
         let mut value = HeaderValue::from_str(&value).expect("base64 is a header value");
         value.set_sensitive(true);
-        self.metadata.insert(AUTHORIZATION, value);
+        self.stack.metadata.insert(AUTHORIZATION, value);
         self.basic_auth = true;
         self
     }
@@ -151,10 +176,80 @@ impl ChannelBuilder {
         self
     }
 
-    /// Fixes the order in which several endpoints are tried first. By default it is random, so that many clients with the
-    /// same configuration do not all use the same endpoint.
+    /// How calls are spread over several endpoints. Default: [`PickPolicy::StickyWithFailover`].
+    pub fn pick_policy(mut self, policy: PickPolicy) -> Self {
+        self.pool.policy = policy;
+        self
+    }
+
+    /// How long an endpoint that failed is left alone: `first` after one failure, twice as long after each further one in a
+    /// row, `longest` at most, each a fifth more or less at random. Then it is tried again in the background, if the
+    /// channel was used in the last five minutes. Default: [`DEFAULT_EJECTION`] and [`DEFAULT_LONGEST_EJECTION`].
+    ///
+    /// Calls that find no other endpoint do not wait for this. A `first` below 10 ms counts as 10 ms, a `longest` below
+    /// `first` as `first`.
+    pub fn eject_for(mut self, first: Duration, longest: Duration) -> Self {
+        self.pool.ejection = first;
+        self.pool.longest_ejection = longest;
+        self
+    }
+
+    /// Fixes what is random about several endpoints: the order in which they are tried first, and how much earlier or
+    /// later than [`eject_for`](Self::eject_for) says they come back. By default it is not fixed, so that many clients with
+    /// the same configuration do not all use the same endpoint.
     pub fn shuffle_seed(mut self, seed: u64) -> Self {
-        self.shuffle_seed = Some(seed);
+        self.pool.seed = Some(seed);
+        self
+    }
+
+    /// How often failed calls are made again, and when. Default: [`RetryConfig::new`]; [`RetryConfig::off`] switches it off.
+    pub fn retry(mut self, retry: RetryConfig) -> Self {
+        self.stack.retry = retry;
+        self
+    }
+
+    /// Adds a layer around every call: it sees a call once, however many attempts that takes, and everything the caller put
+    /// into it. The first one added is the outermost.
+    ///
+    /// Deadlines count from when the layer passes the call on.
+    ///
+    /// ```
+    /// use http::{HeaderValue, Request};
+    /// use talos_transport::Channel;
+    /// use tonic::body::Body;
+    /// use tower::util::MapRequestLayer;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let who = MapRequestLayer::new(|mut request: Request<Body>| {
+    ///     request.headers_mut().insert("x-requested-by", HeaderValue::from_static("backup"));
+    ///     request
+    /// });
+    /// let channel = Channel::builder(["unix:///run/apid.sock".parse()?]).call_layer(who).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call_layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Next> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = Response<ResponseBody>, Error = Status>,
+        L::Service: Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+    {
+        self.stack.call_layers.push(layer);
+        self
+    }
+
+    /// Adds a layer around every attempt: it sees what is sent, with the metadata of the channel and an
+    /// [`Attempt`](crate::Attempt) among the extensions, and its failures are subject to retries. The first one added is
+    /// the outermost.
+    pub fn attempt_layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Next> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = Response<ResponseBody>, Error = Status>,
+        L::Service: Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+    {
+        self.stack.attempt_layers.push(layer);
         self
     }
 
@@ -170,30 +265,18 @@ impl ChannelBuilder {
     ///
     /// The first mistake found, see [`BuildError`].
     pub fn build(mut self) -> Result<Channel, BuildError> {
-        if self.endpoints.is_empty() {
-            return Err(BuildError::NoEndpoint);
-        }
-        if self.tls.is_none()
-            && let Some(endpoint) = self.endpoints.iter().find(|endpoint| !endpoint.is_unix())
-        {
-            return Err(BuildError::NoTls {
-                endpoint: endpoint.clone(),
-            });
-        }
-        if self.basic_auth
-            && let Some(endpoint) = self.endpoints.iter().find(|endpoint| endpoint.is_unix())
-        {
-            return Err(BuildError::BasicAuthWithoutTls {
-                endpoint: endpoint.clone(),
-            });
-        }
+        let rules = EndpointRules {
+            tls: self.tls.is_some(),
+            basic_auth: self.basic_auth,
+        };
+        rules.check(&self.endpoints)?;
         let agent = match &self.user_agent {
             Some(product) => format!("{product} {OWN_AGENT}"),
             None => OWN_AGENT.to_owned(),
         };
         match HeaderValue::from_str(&agent) {
             Ok(agent) => {
-                self.metadata.insert(USER_AGENT, agent);
+                self.stack.metadata.insert(USER_AGENT, agent);
             }
             Err(_) => self.fail(BuildError::MetadataValue {
                 name: USER_AGENT.to_string(),
@@ -202,24 +285,57 @@ impl ChannelBuilder {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let configured = self.endpoints.clone();
-        shuffle(&mut self.endpoints, self.shuffle_seed);
         let dial = Establish {
             connector: self.connector,
             tls: self.tls,
             timeout: self.connect_timeout,
-            port_in_authority: configured.len() == 1,
+            port_in_authority: AtomicBool::new(self.endpoints.len() == 1),
         };
-        Ok(Channel::assemble(
-            Pool::new(dial, self.endpoints),
-            self.metadata,
-            configured,
-        ))
+        let pool = Pool::new(dial, &self.pool, self.endpoints);
+        Ok(Channel::assemble(Arc::new(pool), rules, self.stack))
     }
 
     fn fail(&mut self, error: BuildError) {
         self.error.get_or_insert(error);
     }
+}
+
+/// What the other settings ask of endpoints.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndpointRules {
+    tls: bool,
+    basic_auth: bool,
+}
+
+impl EndpointRules {
+    pub(crate) fn check(self, endpoints: &[Endpoint]) -> Result<(), BuildError> {
+        if endpoints.is_empty() {
+            return Err(BuildError::NoEndpoint);
+        }
+        if !self.tls
+            && let Some(endpoint) = endpoints.iter().find(|endpoint| !endpoint.is_unix())
+        {
+            return Err(BuildError::NoTls {
+                endpoint: endpoint.clone(),
+            });
+        }
+        if self.basic_auth
+            && let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.is_unix())
+        {
+            return Err(BuildError::BasicAuthWithoutTls {
+                endpoint: endpoint.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The endpoints without repetitions, in their order.
+pub(crate) fn distinct(endpoints: impl IntoIterator<Item = Endpoint>) -> Vec<Endpoint> {
+    let mut seen = HashSet::new();
+    let mut endpoints: Vec<_> = endpoints.into_iter().collect();
+    endpoints.retain(|endpoint| seen.insert(endpoint.clone()));
+    endpoints
 }
 
 impl fmt::Debug for ChannelBuilder {
@@ -228,7 +344,8 @@ impl fmt::Debug for ChannelBuilder {
             .field("endpoints", &self.endpoints)
             .field("tls", &self.tls)
             .field("connect_timeout", &self.connect_timeout)
-            .field("metadata", &self.metadata.keys().collect::<Vec<_>>())
+            .field("metadata", &self.stack.metadata.keys().collect::<Vec<_>>())
+            .field("retry", &self.stack.retry)
             .field("user_agent", &self.user_agent)
             .finish_non_exhaustive()
     }

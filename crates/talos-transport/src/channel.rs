@@ -1,51 +1,61 @@
-//! [`Channel`]: the service generated clients are made from. Its stack of layers is put together here, in one place.
+//! [`Channel`]: the service generated clients are made from.
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use tonic::Status;
 use tonic::body::Body;
-use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
-use crate::builder::ChannelBuilder;
-use crate::connect::Establish;
-use crate::dispatch::{Dispatch, DispatchFuture};
+use crate::builder::{BuildError, ChannelBuilder, EndpointRules, distinct};
+use crate::connect::{ConnectError, Establish};
+use crate::dispatch::Dispatch;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::layer::{
-    DeadlineFuture, DeadlineLayer, DeadlineService, MetadataLayer, MetadataService, TraceFuture, TraceLayer,
-    TraceService,
-};
-use crate::pool::Pool;
+use crate::pool::{EndpointSnapshot, EndpointsWatch, PickPolicy, Pool};
+use crate::stack::{Stack, StackFuture, StackSettings};
 
 /// A gRPC channel to one Talos endpoint or to several equivalent ones.
 ///
-/// Cloning is cheap, and all clones share one HTTP/2 connection, which carries any number of calls at once. It is made
-/// when the first call needs it and made again when a call finds it broken. With several endpoints the first one that
-/// answers is used, and used further as long as it does; the next is tried 250 ms after the previous or as soon as that
-/// one failed, so a dead endpoint costs little.
+/// Cloning is cheap, and all clones share their connections, each of which carries any number of calls at once.
+///
+/// # Endpoints
+///
+/// A connection is made when the first call needs it and made again when a call finds it broken. By default the first
+/// endpoint that answers is used, and used further as long as it does, see [`PickPolicy`]. When there is no connection,
+/// endpoints are dialled in turn, the next 250 ms after the previous or as soon as that one failed, and the first one to
+/// answer wins; a dead endpoint costs little.
+///
+/// An endpoint that failed is left alone for a while and then tried again in the background, see
+/// [`eject_for`](ChannelBuilder::eject_for), so that the next failover does not run into it. A call that finds no other
+/// endpoint tries it at once: calls never fail because of what happened before them. A channel that was not used for five
+/// minutes dials nothing by itself.
+///
+/// # Failures
 ///
 /// Failures are [`tonic::Status`] values; see [`Error`] for telling those of the channel from those of a server.
 ///
-/// A request whose connection turns out to be dead before any of it was sent is sent once more on a new connection.
-/// Nothing else is repeated.
+/// # Retries
+///
+/// A request whose connection turns out to be dead before any of it was sent is sent once more on another connection. A
+/// call that failed otherwise is made again if the failure may pass and the [`RetryClass`](crate::RetryClass) of the call
+/// allows it: by default only if no server can have acted on it. How often, and when, is up to
+/// [`RetryConfig`](crate::RetryConfig).
 #[derive(Clone)]
 pub struct Channel {
     stack: Stack,
-    endpoints: Arc<[Endpoint]>,
+    pool: Arc<Pool<Establish>>,
+    rules: EndpointRules,
 }
-
-/// The default stack, outermost first: call span, deadline, metadata and routing, connection.
-type Stack = TraceService<DeadlineService<MetadataService<Dispatch>>>;
 
 /// Future of a call on a [`Channel`]. Dropping it cancels the call.
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture(TraceFuture<DeadlineFuture<DispatchFuture>>);
+pub struct ResponseFuture(StackFuture);
 
 impl Channel {
     /// Starts building a channel to these endpoints, which should lead to the same cluster.
@@ -54,38 +64,86 @@ impl Channel {
     }
 
     /// The configured endpoints, in the order they were given and without repetitions.
-    pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.pool.endpoints()
     }
 
-    /// Makes the connection now, unless there is one, and tells which endpoint it leads to.
+    /// Replaces the endpoints, for this channel and all its clones.
+    ///
+    /// Endpoints that stay keep their connections. Calls under way to others are finished, new calls do not go there.
+    ///
+    /// # Errors
+    ///
+    /// What [`build`](ChannelBuilder::build) would have said about these endpoints; then nothing is changed.
+    pub fn set_endpoints(&self, endpoints: impl IntoIterator<Item = Endpoint>) -> Result<(), BuildError> {
+        let endpoints = distinct(endpoints);
+        self.rules.check(&endpoints)?;
+        let alone = endpoints.len() == 1;
+        self.pool.dial().port_in_authority.store(alone, Ordering::Relaxed);
+        self.pool.set_endpoints(endpoints);
+        Ok(())
+    }
+
+    /// What the channel knows about each endpoint at this moment, in the order they were given.
+    pub fn endpoints_state(&self) -> Vec<EndpointSnapshot> {
+        self.pool.snapshot()
+    }
+
+    /// Tells when [`endpoints_state`](Self::endpoints_state) has something new to say.
+    pub fn watch_endpoints(&self) -> EndpointsWatch {
+        self.pool.watch()
+    }
+
+    /// Makes a connection now, unless there is one, and tells which endpoint it leads to.
     ///
     /// Calls do this by themselves; this is for finding out early whether the cluster can be reached.
     ///
     /// # Errors
     ///
-    /// [`Error::Connect`] with the reason of every endpoint.
+    /// [`Error::Connect`] with the reason of every endpoint that was tried.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost; an attempt that was begun goes on for the next caller.
     pub async fn connect(&self) -> Result<Endpoint, Error> {
-        Ok(self.dispatch().pool().connection().await?.peer().endpoint.clone())
+        Ok(self.pool.pick(&[]).await?.connection.peer().endpoint.clone())
     }
 
-    pub(crate) fn assemble(pool: Pool<Establish>, metadata: HeaderMap, endpoints: Vec<Endpoint>) -> Self {
-        let service = Dispatch::new(pool);
-        let service = MetadataLayer::new(metadata).layer(service);
-        let service = DeadlineLayer::new().layer(service);
-        let stack = TraceLayer::new().layer(service);
-        Self {
-            stack,
-            endpoints: endpoints.into(),
-        }
+    /// Connects before there are calls to do so: to one endpoint, or with [`PickPolicy::RoundRobin`] to all of them.
+    ///
+    /// Returns every endpoint it learned something about with what that is: each one under round robin; else the one that
+    /// is now connected, or all that were tried if none is. An error is [`Error::Connect`] about this endpoint alone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost; attempts that were begun go on.
+    pub async fn warm_up(&self) -> Vec<(Endpoint, Result<(), Error>)> {
+        let results = match self.pool.policy() {
+            PickPolicy::RoundRobin => self.pool.warm_up().await,
+            PickPolicy::StickyWithFailover => match self.pool.pick(&[]).await {
+                Ok(picked) => vec![(picked.connection.peer().endpoint.clone(), Ok(()))],
+                Err(error) => {
+                    let failed = error.failures().iter().cloned();
+                    failed
+                        .map(|failure| (failure.endpoint().clone(), Err(failure)))
+                        .collect()
+                }
+            },
+        };
+        let error = |failure| Error::from(ConnectError::new(vec![failure]));
+        let results = results.into_iter();
+        results
+            .map(|(endpoint, result)| (endpoint, result.map_err(error)))
+            .collect()
     }
 
-    fn dispatch(&self) -> &Dispatch {
-        self.stack.inner().inner().inner()
+    pub(crate) fn assemble(
+        pool: Arc<Pool<Establish>>,
+        rules: EndpointRules,
+        settings: StackSettings,
+    ) -> Self {
+        let stack = settings.build(Dispatch::new(Arc::clone(&pool)));
+        Self { stack, pool, rules }
     }
 }
 
@@ -114,7 +172,7 @@ impl Future for ResponseFuture {
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel")
-            .field("endpoints", &self.endpoints)
+            .field("endpoints", &self.endpoints())
             .finish_non_exhaustive()
     }
 }

@@ -4,21 +4,23 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
-use crate::call::{AnsweredBy, Deadline};
+use crate::call::{AnsweredBy, Avoid, Deadline};
 use crate::connect::Establish;
-use crate::connection::{Connection, Peer};
+use crate::connection::{Observer, Peer, SendFailure};
 use crate::error::Error;
 use crate::layer::write_timeout;
-use crate::pool::Pool;
+use crate::pool::{Flight, Picked, Pool};
 use crate::status;
 
 /// See the module.
@@ -33,12 +35,8 @@ pub(crate) struct DispatchFuture(
 );
 
 impl Dispatch {
-    pub(crate) fn new(pool: Pool<Establish>) -> Self {
-        Self { pool: Arc::new(pool) }
-    }
-
-    pub(crate) fn pool(&self) -> &Pool<Establish> {
-        &self.pool
+    pub(crate) fn new(pool: Arc<Pool<Establish>>) -> Self {
+        Self { pool }
     }
 }
 
@@ -71,43 +69,74 @@ impl fmt::Debug for DispatchFuture {
     }
 }
 
-/// Sends a request, and once more on a fresh connection if the first one turned out to be dead before anything of the
+/// Sends a request, and once more on another connection if the first one turned out to be dead before anything of the
 /// request was sent.
 async fn send(pool: &Pool<Establish>, request: Request<Body>) -> Result<Response<ResponseBody>, Status> {
-    let mut connection = pool.connection().await.map_err(Error::from)?;
-    let failure = match attempt(&mut connection, request).await {
-        Ok(response) => return accept(response, connection.peer()),
-        Err(failure) => failure,
-    };
-    let Some(request) = failure.request else {
-        return Err(failure.error.into());
-    };
-    tracing::debug!(server.address = %connection.peer().endpoint, "connection lost before sending, trying again");
-    let mut connection = pool.connection().await.map_err(Error::from)?;
-    match attempt(&mut connection, request).await {
-        Ok(response) => accept(response, connection.peer()),
-        Err(failure) => Err(failure.error.into()),
+    let extensions = request.extensions();
+    let Avoid(avoid) = extensions.get().cloned().unwrap_or_default();
+    let mut request = request;
+    let mut last = false;
+    loop {
+        let error = match pool.pick(&avoid).await {
+            Err(error) => error.into(),
+            Ok(picked) => match attempt(picked, request).await {
+                Ok(response) => return response,
+                Err(SendFailure {
+                    error,
+                    request: Some(returned),
+                }) if !last => {
+                    tracing::debug!(
+                        error = crate::error::chain(&error),
+                        "connection lost before sending, trying again"
+                    );
+                    request = returned;
+                    last = true;
+                    continue;
+                }
+                Err(SendFailure { error, .. }) => error,
+            },
+        };
+        return Err(error.into());
     }
 }
 
 async fn attempt(
-    connection: &mut Connection,
+    picked: Picked<Establish>,
     mut request: Request<Body>,
-) -> Result<Response<Incoming>, crate::connection::SendFailure> {
+) -> Result<Result<Response<ResponseBody>, Status>, SendFailure> {
+    let Picked {
+        mut connection,
+        flight,
+    } = picked;
     if let Some(Deadline { told, progress }) = request.extensions().get().cloned() {
         progress.sending();
         if let Some(at) = told {
             write_timeout(request.headers_mut(), at);
         }
     }
-    connection.send(request).await
+    let peer = Arc::clone(connection.peer());
+    let watch = Watch::new(&peer.observer, &flight);
+    let sent = connection.send(request).await;
+    watch.over();
+    match sent {
+        Ok(response) => Ok(accept(response, peer, flight)),
+        Err(failure) => {
+            flight.failed(&failure.error);
+            Err(failure)
+        }
+    }
 }
 
 /// Makes a response of ours out of the HTTP library's, or an error if it is none of gRPC or carries one.
-fn accept(response: Response<Incoming>, peer: &Arc<Peer>) -> Result<Response<ResponseBody>, Status> {
+fn accept(
+    response: Response<Incoming>,
+    peer: Arc<Peer>,
+    flight: Flight<Establish>,
+) -> Result<Response<ResponseBody>, Status> {
     let answered_by = AnsweredBy::new(peer.endpoint.clone());
     let headers = response.headers();
     if let Some(status) = status::failure(headers, || answered_by.clone()) {
+        flight.answered();
         return Err(status);
     }
     let content_type = headers
@@ -117,13 +146,57 @@ fn accept(response: Response<Incoming>, peer: &Arc<Peer>) -> Result<Response<Res
         .as_ref()
         .is_some_and(|content_type| content_type.starts_with("application/grpc"))
     {
-        return Err(Status::from(Error::NotGrpc {
+        let error = Error::NotGrpc {
             endpoint: peer.endpoint.clone(),
             status: response.status().as_u16(),
             content_type: content_type.map(|content_type| content_type.into_owned()),
-        }));
+        };
+        flight.failed(&error);
+        return Err(error.into());
     }
-    let mut response = response.map(|incoming| ResponseBody::remote(incoming, Arc::clone(peer)));
+    flight.answered();
+    let mut response = response.map(|incoming| ResponseBody::remote(incoming, peer, flight));
     response.extensions_mut().insert(answered_by);
     Ok(response)
 }
+
+/// Watches for connections that are half-open: the other side is gone, and nobody has said so.
+///
+/// A call that is given up before its response begins, after it has waited for [`SUSPICIOUS`] in which nothing at all
+/// came from the server, leaves the connection suspect. It finishes what runs on it, and the next call makes a new one.
+/// TCP itself finds out too, but takes longer.
+struct Watch<'a> {
+    observer: &'a Observer,
+    flight: &'a Flight<Establish>,
+    since: Instant,
+    heard: u64,
+    over: bool,
+}
+
+impl<'a> Watch<'a> {
+    fn new(observer: &'a Observer, flight: &'a Flight<Establish>) -> Self {
+        Self {
+            observer,
+            flight,
+            since: Instant::now(),
+            heard: observer.heard(),
+            over: false,
+        }
+    }
+
+    /// The call was not given up.
+    fn over(mut self) {
+        self.over = true;
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if !self.over && self.since.elapsed() >= SUSPICIOUS && self.observer.heard() == self.heard {
+            self.flight.silent();
+        }
+    }
+}
+
+/// How long a connection may be silent while a call that is then given up waits for its response.
+const SUSPICIOUS: Duration = Duration::from_secs(1);

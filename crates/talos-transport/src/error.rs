@@ -67,13 +67,32 @@ pub enum Error {
         content_type: Option<String>,
     },
     /// The time the caller gave was over.
-    #[error("no answer within {after:?}{}", waiting(.delivery))]
+    #[error("{limit} within {after:?}{}", waiting(.delivery))]
     Timeout {
-        /// The time the call was given.
+        /// Which limit it was.
+        limit: TimeLimit,
+        /// The time that was given.
         after: Duration,
         /// Whether the server can have acted on the request.
         delivery: Delivery,
+        /// What the attempt before failed with, if this was not the first.
+        #[source]
+        previous: Option<Arc<Status>>,
     },
+}
+
+/// A limit on time that a call can exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimeLimit {
+    /// [`CallTimeout`](crate::CallTimeout), or a `grpc-timeout` in the metadata of the call.
+    Call,
+    /// [`AttemptTimeout`](crate::AttemptTimeout).
+    Attempt,
+    /// [`FirstResponseTimeout`](crate::FirstResponseTimeout).
+    FirstResponse,
+    /// [`IdleTimeout`](crate::IdleTimeout).
+    Idle,
 }
 
 /// Whether a server can have acted on a request that failed.
@@ -179,6 +198,8 @@ impl From<Error> for Status {
 impl ResetCode {
     /// Not an error: an announced, graceful end.
     pub const NO_ERROR: Self = Self(0);
+    /// Something failed in the peer.
+    pub const INTERNAL_ERROR: Self = Self(2);
     /// The server did not look at the request.
     pub const REFUSED_STREAM: Self = Self(7);
     /// The call is not wanted any more.
@@ -202,6 +223,17 @@ impl ResetCode {
             Self::INADEQUATE_SECURITY => Code::PermissionDenied,
             _ => Code::Internal,
         }
+    }
+}
+
+impl fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Call => "no answer",
+            Self::Attempt => "no answer to this attempt",
+            Self::FirstResponse => "no beginning of an answer",
+            Self::Idle => "nothing received",
+        })
     }
 }
 

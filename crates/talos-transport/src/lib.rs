@@ -4,7 +4,7 @@
 #![cfg_attr(feature = "_docs", doc = document_features::document_features!())]
 #![cfg_attr(
     not(feature = "_docs"),
-    doc = "`ring` (default), `aws-lc-rs`, `native-roots`."
+    doc = "`ring` (default), `aws-lc-rs`, `native-roots`, `metrics`."
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -19,20 +19,29 @@ mod endpoint;
 mod error;
 mod host;
 pub mod layer;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod node;
+mod observe;
 mod pool;
 mod race;
+mod retry;
+mod stack;
 mod status;
 pub mod tls;
 
 pub use self::body::ResponseBody;
 pub use self::builder::{BuildError, ChannelBuilder, DEFAULT_CONNECT_TIMEOUT};
-pub use self::call::{AnsweredBy, CallTimeout, FirstResponseTimeout};
+pub use self::call::{AnsweredBy, AttemptTimeout, CallTimeout, FirstResponseTimeout, IdleTimeout};
 pub use self::channel::{Channel, ResponseFuture};
 pub use self::connect::{Alert, ConnectError, ConnectFailure, ConnectReason, HandshakeError};
 pub use self::endpoint::{Endpoint, EndpointError};
-pub use self::error::{CloseReason, Delivery, Error, ResetCode};
+pub use self::error::{CloseReason, Delivery, Error, ResetCode, TimeLimit};
 pub use self::node::{Node, NodeName, NodeNameError};
+pub use self::pool::{
+    DEFAULT_EJECTION, DEFAULT_LONGEST_EJECTION, EndpointSnapshot, EndpointState, EndpointsWatch, PickPolicy,
+};
+pub use self::retry::{Attempt, Attempts, MaxAttempts, RetryClass, RetryConfig};
 pub use self::tls::{Fingerprint, Identity, ServerVerification, TlsConfig};
 
 /// Largest message Talos sends or accepts: 32 MiB.

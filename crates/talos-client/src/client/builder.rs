@@ -3,13 +3,16 @@
 use std::{fmt, time::Duration};
 
 use talos_transport::{
-    Channel, Endpoint,
+    Channel, Endpoint, RetryConfig,
     tls::{Identity, ServerVerification, TlsConfig},
 };
 use zeroize::Zeroizing;
 
 use super::Client;
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    call::Timeouts,
+    error::{Error, ErrorKind, Result},
+};
 
 /// Collects where a cluster is and who we are there.
 ///
@@ -35,7 +38,8 @@ pub struct ClientBuilder {
     identity: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
     tls: Option<TlsConfig>,
     cluster: Option<String>,
-    timeout: Duration,
+    timeouts: Timeouts,
+    retry: RetryConfig,
     connect_timeout: Option<Duration>,
     #[cfg(feature = "talosconfig")]
     talosconfig: Option<crate::config::Talosconfig>,
@@ -60,7 +64,8 @@ impl ClientBuilder {
             identity: None,
             tls: None,
             cluster: None,
-            timeout: Client::DEFAULT_TIMEOUT,
+            timeouts: Timeouts::default(),
+            retry: RetryConfig::new(),
             connect_timeout: None,
             #[cfg(feature = "talosconfig")]
             talosconfig: None,
@@ -123,9 +128,25 @@ impl ClientBuilder {
         self
     }
 
-    /// Limits the time of each unary call. Default: [`Client::DEFAULT_TIMEOUT`]. Streams have no limit.
+    /// Limits the time of calls that read something or are only acknowledged, [`Timeouts::quick`]. Default:
+    /// [`Client::DEFAULT_TIMEOUT`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeouts.quick = Some(timeout);
+        self
+    }
+
+    /// Limits the time of all calls, by kind. Default: see [`Timeouts`].
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// How often failed calls are made again, and when. Default: [`RetryConfig::new`], up to three attempts.
+    ///
+    /// What is made again is not up to this: calls that read or can be repeated without harm, and of the
+    /// others those that certainly had no effect. Of streams only what has not begun.
+    pub fn retry(mut self, retry: RetryConfig) -> Self {
+        self.retry = retry;
         self
     }
 
@@ -145,12 +166,15 @@ impl ClientBuilder {
     /// [`EndpointError`](talos_transport::EndpointError), or a
     /// [`BuildError`](talos_transport::BuildError).
     pub fn build(mut self) -> Result<Client> {
-        let (timeout, connect_timeout) = (self.timeout, self.connect_timeout);
+        self.timeouts.check().map_err(config_error)?;
+        let (timeouts, connect_timeout) = (self.timeouts.clone(), self.connect_timeout);
+        let retry = self.retry;
         let settings = self.settings()?;
         let user_agent = concat!("talos-client/", env!("CARGO_PKG_VERSION"));
         let mut channel = Channel::builder(settings.endpoints)
             .tls(settings.tls)
-            .user_agent(user_agent);
+            .user_agent(user_agent)
+            .retry(retry);
         if let Some(cluster) = settings.cluster {
             channel = channel.context(&cluster);
         }
@@ -161,7 +185,7 @@ impl ClientBuilder {
             channel = channel.connect_timeout(timeout);
         }
         let channel = channel.build().map_err(config_error)?;
-        Ok(Client::new(channel, timeout, settings.context_nodes))
+        Ok(Client::new(channel, timeouts, settings.context_nodes))
     }
 
     #[cfg(not(feature = "talosconfig"))]
@@ -318,7 +342,8 @@ impl fmt::Debug for ClientBuilder {
             .field("identity", &self.identity.is_some())
             .field("tls", &self.tls.is_some())
             .field("cluster", &self.cluster)
-            .field("timeout", &self.timeout)
+            .field("timeouts", &self.timeouts)
+            .field("retry", &self.retry)
             .field("connect_timeout", &self.connect_timeout);
         #[cfg(feature = "talosconfig")]
         debug

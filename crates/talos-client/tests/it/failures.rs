@@ -91,14 +91,6 @@ async fn calls_move_to_another_endpoint_when_theirs_dies() {
     sim.client.version().await.expect("answered");
     let used = sim.received("/machine.MachineService/Version").endpoint;
     sim.cluster.node_by_name(&used).expect("one of ours").kill();
-    // Whether the loss is noticed before the next call is sent is chance; if not, its outcome is unknown.
-    if let Err(error) = sim.client.version().await {
-        assert_eq!(
-            (error.kind(), error.origin()),
-            (ErrorKind::Unavailable, Origin::Local),
-            "{error:#}"
-        );
-    }
     sim.client.version().await.expect("another endpoint answers");
 }
 

@@ -4,6 +4,7 @@ mod credentials;
 mod default;
 mod failures;
 mod machine;
+mod resilience;
 #[cfg(feature = "def-runtime")]
 mod resources;
 mod routing;

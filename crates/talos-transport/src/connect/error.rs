@@ -16,10 +16,10 @@ use crate::Endpoint;
 pub struct ConnectError(Arc<[ConnectFailure]>);
 
 /// What went wrong with one endpoint.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ConnectFailure {
     endpoint: Endpoint,
-    reason: ConnectReason,
+    reason: Arc<ConnectReason>,
 }
 
 /// Why one endpoint could not be connected to.
@@ -83,7 +83,7 @@ impl ConnectError {
     pub fn is_timeout(&self) -> bool {
         self.0
             .iter()
-            .all(|failure| matches!(failure.reason, ConnectReason::TimedOut { .. }))
+            .all(|failure| matches!(*failure.reason, ConnectReason::TimedOut { .. }))
     }
 }
 
@@ -99,7 +99,7 @@ impl fmt::Display for ConnectError {
                 f,
                 "{separator}{}: {}",
                 failure.endpoint,
-                crate::error::chain(&failure.reason)
+                crate::error::chain(&*failure.reason)
             )?;
         }
         Ok(())
@@ -115,7 +115,7 @@ impl fmt::Debug for ConnectError {
 impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.failures() {
-            [only] => Some(&only.reason),
+            [only] => Some(&*only.reason),
             _ => None,
         }
     }
@@ -123,7 +123,10 @@ impl std::error::Error for ConnectError {
 
 impl ConnectFailure {
     pub(crate) fn new(endpoint: Endpoint, reason: ConnectReason) -> Self {
-        Self { endpoint, reason }
+        Self {
+            endpoint,
+            reason: Arc::new(reason),
+        }
     }
 
     /// The endpoint.

@@ -1,5 +1,6 @@
 //! One connection attempt from beginning to end: byte stream, TLS, HTTP/2.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -20,7 +21,7 @@ pub(crate) struct Establish {
     /// Limit for one attempt, everything included.
     pub(crate) timeout: Duration,
     /// Whether `:authority` has the port in it.
-    pub(crate) port_in_authority: bool,
+    pub(crate) port_in_authority: AtomicBool,
 }
 
 impl Establish {
@@ -37,7 +38,7 @@ impl Establish {
             (Box::new(self.handshake(endpoint, io).await?), true)
         };
         *stage = ConnectStage::Http2;
-        let authority = if self.port_in_authority {
+        let authority = if self.port_in_authority.load(Ordering::Relaxed) {
             endpoint.authority()
         } else {
             endpoint.authority_host()

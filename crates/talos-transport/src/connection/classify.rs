@@ -27,6 +27,14 @@ pub(crate) fn call_error(error: &hyper::Error, peer: &Peer, delivery: Delivery) 
     }
 }
 
+/// Whether the server announced the end of the connection and left this call out of those it still answers.
+///
+/// The HTTP/2 library fails a call with the announcement itself only if its stream is above the last one the server names.
+/// Others go on, and if the connection then ends they fail with that.
+pub(crate) fn was_left_out(error: &hyper::Error) -> bool {
+    find_http2(error).is_some_and(|error| error.is_go_away() && error.is_remote())
+}
+
 /// The reason in the error itself. There is none in an I/O error; the observer knows that one better.
 pub(crate) fn close_reason(error: &hyper::Error) -> Option<CloseReason> {
     let error = find_http2(error)?;

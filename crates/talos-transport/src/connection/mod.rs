@@ -10,8 +10,10 @@ use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::watch;
 use tonic::body::Body;
 
+use self::classify::was_left_out;
 pub(crate) use self::classify::{call_error, close_reason};
 use self::observe::ObservedIo;
 pub(crate) use self::observe::Observer;
@@ -25,6 +27,8 @@ use crate::pool::Pooled;
 pub(crate) struct Connection {
     send: SendRequest<Body>,
     peer: Arc<Peer>,
+    /// Fails when the connection has ended.
+    ended: watch::Receiver<()>,
 }
 
 /// The other side of a connection, and what is known about its end.
@@ -70,7 +74,9 @@ impl Connection {
             .handshake(TokioIo::new(io))
             .await
             .map_err(|_| observer.connect_reason())?;
+        let (alive, ended) = watch::channel(());
         tokio::spawn(async move {
+            let _alive = alive;
             if let Err(error) = connection.await
                 && let Some(reason) = close_reason(&error)
             {
@@ -81,6 +87,7 @@ impl Connection {
         Ok(Self {
             send,
             peer: Arc::new(peer),
+            ended,
         })
     }
 
@@ -104,6 +111,8 @@ impl Connection {
                 let request = failure.take_message();
                 let delivery = if request.is_some() {
                     Delivery::NotSent
+                } else if was_left_out(failure.error()) {
+                    Delivery::Refused
                 } else {
                     Delivery::Unknown
                 };
@@ -131,6 +140,11 @@ impl Connection {
 impl Pooled for Connection {
     fn is_closed(&self) -> bool {
         self.send.is_closed()
+    }
+
+    fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut ended = self.ended.clone();
+        async move { while ended.changed().await.is_ok() {} }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
@@ -15,9 +16,15 @@ use tokio::sync::oneshot;
 use crate::connect::{ConnectReason, HandshakeError};
 use crate::error::CloseReason;
 
-/// Where a connection's end is noted down; the first reason stays.
+/// Where it is noted down whether a connection is alive, and why it ended; the first reason stays.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Observer(Arc<OnceLock<CloseReason>>);
+pub(crate) struct Observer(Arc<Observed>);
+
+#[derive(Debug, Default)]
+struct Observed {
+    reason: OnceLock<CloseReason>,
+    heard: AtomicU64,
+}
 
 /// Resolves when the server has sent its first frame.
 pub(crate) struct Opened {
@@ -52,12 +59,21 @@ enum Verdict {
 impl Observer {
     /// Why the connection ended, if it did so by what was read or written.
     pub(crate) fn reason(&self) -> Option<CloseReason> {
-        self.0.get().cloned()
+        self.0.reason.get().cloned()
+    }
+
+    /// A number that grows whenever something comes from the server.
+    pub(crate) fn heard(&self) -> u64 {
+        self.0.heard.load(Ordering::Relaxed)
+    }
+
+    fn hear(&self) {
+        self.0.heard.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn record(&self, reason: CloseReason) {
         // Whatever follows the first reason is its consequence.
-        let _ = self.0.set(reason);
+        let _ = self.0.reason.set(reason);
     }
 
     fn record_io(&self, error: io::Error) {
@@ -203,7 +219,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for ObservedIo<T> {
                 self.observer.record(CloseReason::Eof);
                 Poll::Ready(Ok(()))
             }
-            Ok(()) => Poll::Ready(Ok(())),
+            Ok(()) => {
+                self.observer.hear();
+                Poll::Ready(Ok(()))
+            }
             Err(error) => Poll::Ready(Err(self.failed(error))),
         }
     }

@@ -1,4 +1,4 @@
-//! Limits the time of a call, see [`CallTimeout`] and [`FirstResponseTimeout`].
+//! Limits the time of a call, see [`CallTimeout`], [`FirstResponseTimeout`] and [`IdleTimeout`].
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,16 +11,17 @@ use tonic::Status;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::body::{Limit, ResponseBody};
-use crate::call::{CallTimeout, Deadline, FirstResponseTimeout, Progress};
-use crate::error::Error;
+use crate::body::{Idle, Limit, ResponseBody};
+use crate::call::{CallTimeout, Deadline, FirstResponseTimeout, IdleTimeout, Progress};
+use crate::error::TimeLimit;
+use crate::retry::Attempts;
 
 /// Puts [`DeadlineService`] around a service.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct DeadlineLayer {}
 
-/// Ends calls whose time is over with `DEADLINE_EXCEEDED`.
+/// Ends calls whose time is over with `DEADLINE_EXCEEDED`. A call that has no time at all is not even begun.
 #[derive(Debug, Clone)]
 pub struct DeadlineService<S> {
     inner: S,
@@ -30,8 +31,9 @@ pin_project! {
     /// Future of [`DeadlineService`].
     #[must_use = "futures do nothing unless polled"]
     pub struct DeadlineFuture<F> {
+        // None if there was no time to begin the call.
         #[pin]
-        inner: F,
+        inner: Option<F>,
         limit: Option<CallLimit>,
     }
 }
@@ -41,7 +43,9 @@ struct CallLimit {
     limit: Limit,
     /// What is watched once the response has begun.
     whole: Option<(Instant, Duration)>,
+    idle: Option<Duration>,
     progress: Progress,
+    attempts: Attempts,
 }
 
 impl DeadlineLayer {
@@ -79,7 +83,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let limit = CallLimit::of(&request);
+        let limit = CallLimit::of(&mut request);
         if let Some(limit) = &limit {
             let told = limit.whole.map(|(at, _)| at);
             request.extensions_mut().insert(Deadline {
@@ -87,34 +91,63 @@ where
                 progress: limit.progress.clone(),
             });
         }
+        let has_time = limit.as_ref().is_none_or(|limit| !limit.limit.after.is_zero());
         DeadlineFuture {
-            inner: self.inner.call(request),
+            inner: has_time.then(|| self.inner.call(request)),
             limit,
         }
     }
 }
 
 impl CallLimit {
-    fn of<B>(request: &Request<B>) -> Option<Self> {
+    fn of<B>(request: &mut Request<B>) -> Option<Self> {
         let asked = request.extensions().get().map(|CallTimeout(after)| *after);
         let header = request.headers().get(GRPC_TIMEOUT).and_then(parse_timeout);
         let first = request
             .extensions()
             .get()
             .map(|FirstResponseTimeout(after)| *after);
+        let idle = request.extensions().get().map(|IdleTimeout(after)| *after);
         let now = Instant::now();
         let at = |after| (now.checked_add(after).unwrap_or(now + FAR_FUTURE), after);
         let whole = asked.into_iter().chain(header).min().map(at);
-        let (until, after) = first.map(at).into_iter().chain(whole).min()?;
+        let beginning = match (first, idle) {
+            (Some(first), _) => Some((TimeLimit::FirstResponse, at(first))),
+            (None, idle) => idle.map(|idle| (TimeLimit::Idle, at(idle))),
+        };
+        let all = whole
+            .map(|whole| (TimeLimit::Call, whole))
+            .into_iter()
+            .chain(beginning);
+        let (kind, (until, after)) = all.min_by_key(|(_, (until, _))| *until)?;
         let limit = Limit {
             sleep: Box::pin(sleep_until(until)),
+            kind,
             after,
         };
         Some(Self {
             limit,
             whole,
+            idle,
             progress: Progress::default(),
+            attempts: Attempts::of(request),
         })
+    }
+
+    /// Goes on watching while the body is read.
+    fn watch(self, body: &mut ResponseBody) {
+        let Self { mut limit, whole, .. } = self;
+        if let Some(idle) = self.idle {
+            body.set_idle(Idle::new(idle));
+        }
+        if let Some((at, after)) = whole {
+            limit.sleep.as_mut().reset(at);
+            body.set_limit(Limit {
+                kind: TimeLimit::Call,
+                after,
+                ..limit
+            });
+        }
     }
 }
 
@@ -126,29 +159,24 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Poll::Ready(result) = this.inner.poll(cx) {
+        if let Some(inner) = this.inner.as_pin_mut()
+            && let Poll::Ready(result) = inner.poll(cx)
+        {
             return Poll::Ready(result.map(|mut response| {
-                if let Some(CallLimit {
-                    mut limit,
-                    whole: Some((at, after)),
-                    ..
-                }) = this.limit.take()
-                {
-                    limit.sleep.as_mut().reset(at);
-                    response.body_mut().set_limit(Limit { after, ..limit });
+                if let Some(limit) = this.limit.take() {
+                    limit.watch(response.body_mut());
                 }
                 response
             }));
         }
-        let Some(CallLimit { limit, progress, .. }) = this.limit else {
+        let Some(call) = this.limit else {
             return Poll::Pending;
         };
-        ready!(limit.sleep.as_mut().poll(cx));
-        Poll::Ready(Err(Error::Timeout {
-            after: limit.after,
-            delivery: progress.delivery(),
-        }
-        .into()))
+        ready!(call.limit.sleep.as_mut().poll(cx));
+        let error = call
+            .limit
+            .error(call.progress.delivery(), call.attempts.previous());
+        Poll::Ready(Err(error.into()))
     }
 }
 
@@ -210,7 +238,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::error::Delivery;
+    use crate::error::{Delivery, Error};
 
     /// Responds and ends the body after these times; keeps what it was asked.
     #[derive(Clone, Default)]

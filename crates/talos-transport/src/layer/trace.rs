@@ -1,5 +1,6 @@
-//! A span per call.
+//! A span per call, and metrics where they are compiled in.
 
+use std::error::Error as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,22 +9,22 @@ use pin_project_lite::pin_project;
 use tonic::Status;
 use tower_layer::Layer;
 use tower_service::Service;
-use tracing::field::{Empty, display};
-use tracing::{Span, info_span};
 
+use crate::body::ResponseBody;
 use crate::call::AnsweredBy;
-use crate::node::Node;
+use crate::observe::Observed;
 
 /// Puts [`TraceService`] around a service.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct TraceLayer {}
 
-/// Runs every call in a span called `rpc`, from the request to the response headers.
+/// Runs every call in a span called `rpc`, of level info, from the request to the end of the response's body.
 ///
 /// Its fields follow OpenTelemetry: `rpc.system`, `rpc.service`, `rpc.method`, `talos.node` if the call names one,
-/// `server.address` once it has answered, and `rpc.grpc.status_code` if the call failed before its response began.
-/// Metadata values and bodies are never recorded.
+/// `server.address` once it has answered, and `rpc.grpc.status_code` at the end, 1 (`CANCELLED`) if it was given up. Each
+/// attempt is a span called `attempt` in it, of level debug, with the same fields and the number of the attempt as
+/// `attempt`. Metadata values and bodies are never recorded.
 #[derive(Debug, Clone)]
 pub struct TraceService<S> {
     inner: S,
@@ -36,7 +37,7 @@ pin_project! {
     pub struct TraceFuture<F> {
         #[pin]
         inner: F,
-        span: Span,
+        observed: Option<Observed>,
     }
 }
 
@@ -62,11 +63,11 @@ impl<S> Layer<S> for TraceLayer {
     }
 }
 
-impl<S, B, R> Service<Request<B>> for TraceService<S>
+impl<S, B> Service<Request<B>> for TraceService<S>
 where
-    S: Service<Request<B>, Response = Response<R>, Error = Status>,
+    S: Service<Request<B>, Response = Response<ResponseBody>, Error = Status>,
 {
-    type Response = Response<R>;
+    type Response = Response<ResponseBody>;
     type Error = Status;
     type Future = TraceFuture<S::Future>;
 
@@ -75,67 +76,60 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let span = span(&request);
-        let inner = {
-            let _entered = span.enter();
-            self.inner.call(request)
-        };
-        TraceFuture { inner, span }
+        let observed = Observed::call(&request);
+        let inner = observed.span().in_scope(|| self.inner.call(request));
+        TraceFuture {
+            inner,
+            observed: Some(observed),
+        }
     }
 }
 
-impl<F, R> Future for TraceFuture<F>
+impl<F> Future for TraceFuture<F>
 where
-    F: Future<Output = Result<Response<R>, Status>>,
+    F: Future<Output = Result<Response<ResponseBody>, Status>>,
 {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let entered = this.span.enter();
+        let entered = this.observed.as_ref().map(|observed| observed.span().enter());
         let polled = this.inner.poll(cx);
         drop(entered);
-        if let Poll::Ready(result) = &polled
-            && !this.span.is_disabled()
-        {
-            record(this.span, result);
+        polled.map(|mut result| {
+            if let Some(observed) = this.observed.take()
+                && let Some((body, observed)) = begun(observed, &mut result)
+            {
+                body.observe_call(observed);
+            }
+            result
+        })
+    }
+}
+
+/// Notes who answered, and the status if that was all. Else the body goes on observing.
+pub(super) fn begun(
+    observed: Observed,
+    result: &mut Result<Response<ResponseBody>, Status>,
+) -> Option<(&mut ResponseBody, Observed)> {
+    match result {
+        Ok(response) => {
+            if let Some(answered_by) = response.extensions().get::<AnsweredBy>() {
+                observed.server(answered_by.endpoint());
+            }
+            Some((response.body_mut(), observed))
         }
-        polled
-    }
-}
-
-fn span<B>(request: &Request<B>) -> Span {
-    let path = request.uri().path();
-    let (service, method) = path
-        .strip_prefix('/')
-        .unwrap_or(path)
-        .rsplit_once('/')
-        .unwrap_or(("", path));
-    let span = info_span!(
-        "rpc",
-        rpc.system = "grpc",
-        rpc.service = service,
-        rpc.method = method,
-        rpc.grpc.status_code = Empty,
-        server.address = Empty,
-        talos.node = Empty,
-    );
-    if let Some(Node(name)) = request.extensions().get() {
-        span.record("talos.node", name.as_str());
-    }
-    span
-}
-
-/// A response that has begun well can still end badly, so a status is recorded only when it is final.
-fn record<R>(span: &Span, result: &Result<Response<R>, Status>) {
-    let answered_by = match result {
-        Ok(response) => response.extensions().get(),
         Err(status) => {
-            span.record("rpc.grpc.status_code", status.code() as i32);
-            std::error::Error::source(status).and_then(|source| source.downcast_ref::<AnsweredBy>())
+            let source = status.source();
+            let endpoint = source.and_then(|source| {
+                let answered_by = source.downcast_ref().map(AnsweredBy::endpoint);
+                answered_by.or_else(|| source.downcast_ref::<crate::Error>()?.endpoint())
+            });
+            if let Some(endpoint) = endpoint {
+                observed.server(endpoint);
+            }
+            observed.end(status.code());
+            None
         }
-    };
-    if let Some(answered_by) = answered_by {
-        span.record("server.address", display(answered_by.endpoint()));
     }
 }

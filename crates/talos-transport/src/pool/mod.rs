@@ -1,22 +1,49 @@
-//! Which connection a call gets: one for all, made when it is first needed, to the first endpoint that answers.
+//! Which connection a call gets.
+//!
+//! | Module | Knows |
+//! |---|---|
+//! | `endpoint_state` | the life of one endpoint |
+//! | `state`, `membership`, `pick`, `round` | all endpoints: whom to use, whom to dial, when; no clock, no tasks |
+//! | `inner`, `shared`, `driver`, `flight` | connections, tasks and the clock |
 //!
 //! The pool knows neither sockets nor HTTP; it is generic over [`Dial`], so that its rules can be tested without a
 //! network and with a clock of the test's own.
 
+mod backoff;
+#[cfg(test)]
+mod core_tests;
+mod driver;
+mod endpoint_state;
+mod flight;
+mod inner;
+mod membership;
 mod order;
+mod pick;
+mod round;
+mod shared;
+mod snapshot;
+mod state;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
 
-pub(crate) use self::order::shuffle;
+pub(crate) use self::backoff::Backoff;
+pub use self::backoff::{DEFAULT_EJECTION, DEFAULT_LONGEST_EJECTION};
+pub(crate) use self::flight::Flight;
+pub(crate) use self::order::Random;
+use self::pick::Pick;
+pub use self::pick::PickPolicy;
+use self::shared::Shared;
+pub use self::snapshot::{EndpointSnapshot, EndpointState, EndpointsWatch};
+use self::state::{Core, Id};
+use crate::Endpoint;
 use crate::connect::{ConnectError, ConnectFailure, ConnectReason};
-use crate::{Endpoint, race};
 
 /// Makes one connection.
 pub(crate) trait Dial: Send + Sync + 'static {
@@ -26,176 +53,234 @@ pub(crate) trait Dial: Send + Sync + 'static {
         &self,
         endpoint: &Endpoint,
     ) -> impl Future<Output = Result<Self::Connection, ConnectReason>> + Send;
+
+    /// Whether the connection is to take no new calls, because what connections are made with has been replaced since.
+    /// Calls under way on it are finished.
+    fn is_outdated(&self, _connection: &Self::Connection) -> bool {
+        false
+    }
 }
 
 /// A connection as the pool sees it: cheap to clone, and closed at some time.
 pub(crate) trait Pooled: Clone + Send + Sync + 'static {
     fn is_closed(&self) -> bool;
+
+    /// Ends when the connection does, and does not keep it open.
+    fn closed(&self) -> impl Future<Output = ()> + Send + 'static;
 }
 
 /// See the module.
 pub(crate) struct Pool<D: Dial> {
-    dial: Arc<D>,
-    state: Mutex<State<D::Connection>>,
+    shared: Arc<Shared<D>>,
+    random: Mutex<Random>,
 }
 
-struct State<C> {
-    /// The order in which endpoints are tried; the one that won last time comes first.
-    endpoints: Vec<Endpoint>,
-    phase: Phase<C>,
+/// A connection for one call.
+pub(crate) struct Picked<D: Dial> {
+    pub(crate) connection: D::Connection,
+    pub(crate) flight: Flight<D>,
 }
 
-enum Phase<C> {
-    Idle,
-    Connecting(Attempt<C>),
-    Ready(C),
-}
-
-/// A race for a connection that is under way, or whose result nobody has picked up yet.
-struct Attempt<C> {
-    outcome: Pending<C>,
-    task: AbortHandle,
-}
-
-/// Where the outcome of an attempt appears.
-type Pending<C> = watch::Receiver<Option<Outcome<C>>>;
-
-#[derive(Clone)]
-enum Outcome<C> {
-    Connected { connection: C, endpoint: Endpoint },
-    Failed(ConnectError),
+/// What a pool is made with, apart from its endpoints.
+#[derive(Debug, Clone)]
+pub(crate) struct PoolOptions {
+    pub(crate) policy: PickPolicy,
+    pub(crate) ejection: Duration,
+    pub(crate) longest_ejection: Duration,
+    /// Fixes the order of endpoints and the length of ejections.
+    pub(crate) seed: Option<u64>,
 }
 
 impl<D: Dial> Pool<D> {
-    /// `endpoints` must not be empty; they are tried in this order.
-    pub(crate) fn new(dial: D, endpoints: Vec<Endpoint>) -> Self {
-        Self {
-            dial: Arc::new(dial),
-            state: Mutex::new(State {
-                endpoints,
-                phase: Phase::Idle,
-            }),
-        }
+    /// `endpoints` must not be empty or contain repetitions; they are tried in an order that the seed decides.
+    pub(crate) fn new(dial: D, options: &PoolOptions, endpoints: Vec<Endpoint>) -> Self {
+        let mut random = Random::new(options.seed);
+        let backoff = Backoff::new(options.ejection, options.longest_ejection, random.next());
+        let pool = Self {
+            shared: Arc::new(Shared::new(dial, Core::new(options.policy, backoff))),
+            random: Mutex::new(random),
+        };
+        pool.set_endpoints(endpoints);
+        pool
     }
 
-    /// The connection, made if there is none. Callers that come while it is being made wait for the same one.
+    pub(crate) fn policy(&self) -> PickPolicy {
+        self.shared.lock().core.policy
+    }
+
+    pub(crate) fn dial(&self) -> &D {
+        &self.shared.dial
+    }
+
+    /// Replaces the endpoints. Those that stay keep their connections; connections to others are let go, and end when
+    /// the calls on them do.
+    pub(crate) fn set_endpoints(&self, endpoints: Vec<Endpoint>) {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared
+            .with(|inner, now| inner.set_endpoints(endpoints, &mut random, now));
+    }
+
+    /// The endpoints in the order they were given.
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        self.shared.lock().endpoints()
+    }
+
+    /// Lets go of connections that [`Dial::is_outdated`] applies to, and begins attempts under way anew.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for TLS settings that are replaced while connected")
+    )]
+    pub(crate) fn renew(&self) {
+        self.shared.renew();
+    }
+
+    pub(crate) fn snapshot(&self) -> Vec<EndpointSnapshot> {
+        self.shared.lock().snapshot()
+    }
+
+    pub(crate) fn watch(&self) -> EndpointsWatch {
+        EndpointsWatch(self.shared.watch())
+    }
+
+    /// A connection for a call: one that exists, or one that is made. Callers that come while it is being made wait for
+    /// the same one. Endpoints to `avoid` are used only if there is no other, or none that connects soon.
+    ///
+    /// # Errors
+    ///
+    /// The reason of every endpoint that was tried.
     ///
     /// # Cancel safety
     ///
     /// A caller that goes away does not disturb the others; the connection is made in any case, unless the pool
     /// itself is dropped.
-    pub(crate) async fn connection(&self) -> Result<D::Connection, ConnectError> {
-        for _ in 0..2 {
-            let mut outcome = match self.ready_or_outcome() {
-                Ok(connection) => return Ok(connection),
-                Err(outcome) => outcome,
-            };
-            if let Ok(outcome) = outcome.wait_for(Option::is_some).await {
-                match outcome.as_ref() {
-                    Some(Outcome::Connected { connection, .. }) => return Ok(connection.clone()),
-                    Some(Outcome::Failed(error)) => return Err(error.clone()),
-                    None => {}
-                }
-            }
-            // The attempt ended without an outcome, most likely because the runtime it ran on was shut down. A call on
-            // another runtime starts a new one.
-        }
-        let endpoints = self.lock().endpoints.clone();
-        let abandoned = |endpoint| {
-            let error = io::Error::new(io::ErrorKind::Interrupted, "the attempt was abandoned");
-            ConnectFailure::new(endpoint, ConnectReason::Io(error))
+    pub(crate) async fn pick(&self, avoid: &[Endpoint]) -> Result<Picked<D>, ConnectError> {
+        let mut waiting = Waiting {
+            patience: None,
+            patient: true,
+            round: None,
         };
-        Err(ConnectError::new(endpoints.into_iter().map(abandoned).collect()))
-    }
-
-    fn ready_or_outcome(&self) -> Result<D::Connection, Pending<D::Connection>> {
-        let mut state = self.lock();
-        state.settle();
-        match &state.phase {
-            Phase::Ready(connection) => Ok(connection.clone()),
-            Phase::Connecting(attempt) => Err(attempt.outcome.clone()),
-            Phase::Idle => {
-                let attempt = self.start(state.endpoints.clone());
-                let outcome = attempt.outcome.clone();
-                state.phase = Phase::Connecting(attempt);
-                Err(outcome)
+        if let Some(result) = self.try_pick(avoid, &mut waiting) {
+            return result;
+        }
+        if !avoid.is_empty() {
+            waiting.patience = Some(Instant::now() + AVOID_PATIENCE);
+        }
+        loop {
+            let mut news = pin!(self.shared.news.notified());
+            news.as_mut().enable();
+            if let Some(result) = self.try_pick(avoid, &mut waiting) {
+                return result;
+            }
+            match waiting.patience.filter(|_| waiting.patient) {
+                Some(patience) => waiting.patient = timeout_at(patience, news).await.is_ok(),
+                None => news.await,
             }
         }
     }
 
-    fn start(&self, endpoints: Vec<Endpoint>) -> Attempt<D::Connection> {
-        let (sender, outcome) = watch::channel(None);
-        let dial = Arc::clone(&self.dial);
-        let task = tokio::spawn(async move {
-            let attempts = race::staggered(endpoints, race::DELAY, |endpoint| {
-                let dial = Arc::clone(&dial);
-                async move {
-                    dial.dial(&endpoint)
-                        .await
-                        .map(|connection| (connection, endpoint))
+    fn try_pick(&self, avoid: &[Endpoint], waiting: &mut Waiting) -> Option<Result<Picked<D>, ConnectError>> {
+        self.shared.with(|inner, now| {
+            let avoid = inner.ids(avoid);
+            let now = now.into_std();
+            loop {
+                match inner.core.pick(&avoid, waiting.round, waiting.patient, now) {
+                    Pick::Wait { round } => {
+                        waiting.round = Some(round);
+                        return None;
+                    }
+                    Pick::Failed => return Some(Err(inner.failure())),
+                    Pick::Use(id, attempt) => {
+                        if let Some(connection) = inner.connection(id)
+                            && !connection.is_closed()
+                            && !self.shared.dial.is_outdated(connection)
+                        {
+                            return Some(Ok(Picked {
+                                connection: connection.clone(),
+                                flight: Flight::new(Arc::downgrade(&self.shared), id, attempt),
+                            }));
+                        }
+                        // Each time one connection fewer is left.
+                        inner.core.call_ended(id, now);
+                        inner.core.retired(id, attempt, now);
+                    }
                 }
-            });
-            let outcome = match attempts.await {
-                Ok((connection, endpoint)) => Outcome::Connected { connection, endpoint },
-                Err(failures) => {
-                    let failures = failures
-                        .into_iter()
-                        .map(|(endpoint, reason)| ConnectFailure::new(endpoint, reason));
-                    Outcome::Failed(ConnectError::new(failures.collect()))
-                }
-            };
-            sender.send_replace(Some(outcome));
+            }
+        })
+    }
+
+    /// Connects to every endpoint that is not connected, and says of each whether that worked, or why it did not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Attempts that were begun go on.
+    pub(crate) async fn warm_up(&self) -> Vec<(Endpoint, Result<(), ConnectFailure>)> {
+        let mut changed = self.shared.watch();
+        let (mut open, begin) = self.shared.with(|inner, now| {
+            inner.core.warm_up(now.into_std());
+            (inner.given(), now.into_std())
         });
-        Attempt {
-            outcome,
-            task: task.abort_handle(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<D::Connection>> {
-        // Nothing panics while the lock is held, and the state is valid at every step.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<C: Pooled> State<C> {
-    /// Takes note of what happened since the last look: an attempt that ended, a connection that broke.
-    fn settle(&mut self) {
-        if let Phase::Connecting(attempt) = &self.phase {
-            let outcome = attempt.outcome.borrow().clone();
-            match outcome {
-                Some(Outcome::Connected { connection, endpoint }) => {
-                    self.prefer(&endpoint);
-                    self.phase = Phase::Ready(connection);
+        let mut results = Vec::with_capacity(open.len());
+        while let Some(id) = open.last().copied() {
+            changed.mark_unchanged();
+            let settled = {
+                let inner = self.shared.lock();
+                inner
+                    .core
+                    .endpoint(id)
+                    .zip(inner.endpoint(id))
+                    .map(|(state, endpoint)| {
+                        let result = if state.connection().is_some() {
+                            Some(Ok(()))
+                        } else if state.dialling().is_none() && state.tried_since(begin) {
+                            // A connection that was made and has ended again is none of the failures there are.
+                            let lost = || ConnectFailure::new(endpoint.clone(), ConnectReason::ClosedEarly);
+                            Some(Err(inner.last_failure(id).cloned().unwrap_or_else(lost)))
+                        } else {
+                            None
+                        };
+                        result.map(|result| (endpoint.clone(), result))
+                    })
+            };
+            match settled {
+                // Removed while it was waited for.
+                None => drop(open.pop()),
+                Some(Some(result)) => {
+                    open.pop();
+                    results.push(result);
                 }
-                Some(Outcome::Failed(_)) => self.phase = Phase::Idle,
-                None if attempt.outcome.has_changed().is_err() => self.phase = Phase::Idle,
-                None => {}
+                Some(None) => {
+                    let _ = changed.changed().await;
+                }
             }
         }
-        if matches!(&self.phase, Phase::Ready(connection) if connection.is_closed()) {
-            self.phase = Phase::Idle;
-        }
-    }
-
-    fn prefer(&mut self, winner: &Endpoint) {
-        if let Some(at) = self.endpoints.iter().position(|endpoint| endpoint == winner) {
-            self.endpoints[..=at].rotate_right(1);
-        }
+        results.reverse();
+        results
     }
 }
 
-impl<C> Drop for Attempt<C> {
+/// A caller that waits for a connection.
+struct Waiting {
+    /// When it stops to be choosy.
+    patience: Option<Instant>,
+    patient: bool,
+    /// The round it waits for.
+    round: Option<u64>,
+}
+
+impl<D: Dial> Drop for Pool<D> {
     fn drop(&mut self) {
-        // Ends a race nobody waits for any more; a finished one does not mind.
-        self.task.abort();
+        // Ends attempts at once, even if a task looks at the pool at this moment.
+        self.shared.close();
     }
 }
 
 impl<D: Dial> fmt::Debug for Pool<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("endpoints", &self.lock().endpoints)
+            .field("endpoints", &self.snapshot())
             .finish_non_exhaustive()
     }
 }
+
+/// How long a call waits for another endpoint when there is a connection, but to one it is to avoid.
+const AVOID_PATIENCE: Duration = Duration::from_secs(1);

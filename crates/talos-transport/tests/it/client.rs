@@ -85,9 +85,17 @@ pub(crate) async fn streaming(
     method: &str,
     messages: impl tokio_stream::Stream<Item = Bytes> + Send + 'static,
 ) -> Result<Response<Streaming<Bytes>>, Status> {
+    streaming_with(channel, method, Request::new(messages)).await
+}
+
+pub(crate) async fn streaming_with(
+    channel: &Channel,
+    method: &str,
+    request: Request<impl tokio_stream::Stream<Item = Bytes> + Send + 'static>,
+) -> Result<Response<Streaming<Bytes>>, Status> {
     let mut client = grpc(channel);
     client.ready().await?;
-    client.streaming(Request::new(messages), path(method), Raw).await
+    client.streaming(request, path(method), Raw).await
 }
 
 /// Echoes a short message and expects it back.

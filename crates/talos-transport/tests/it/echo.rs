@@ -1,11 +1,16 @@
 //! The methods of the test server: well-behaved, and every kind of bad manners on request.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::Incoming;
+use tokio::sync::watch;
+
+use crate::server::State;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Failure>;
 
@@ -13,12 +18,21 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, Failure>;
 #[derive(Debug)]
 pub(crate) struct Failure(h2::Reason);
 
-pub(crate) async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+pub(crate) async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Body>, Failure> {
     let (head, mut body) = request.into_parts();
     let path = head.uri.path().to_owned();
-    let method = path.strip_prefix("/test.Echo/").unwrap_or_default();
-    if method == "RefusedStream" {
-        return Err(Failure(h2::Reason::REFUSED_STREAM));
+    state.requests.lock().unwrap().push(head);
+    state.received.send_modify(|received| *received += 1);
+    let scripted = state.script.lock().unwrap().pop_front();
+    let method = scripted.unwrap_or_else(|| path.strip_prefix("/test.Echo/").unwrap_or_default());
+    match method {
+        "RefusedStream" => return Err(Failure(h2::Reason::REFUSED_STREAM)),
+        "RefusedAfterRequest" => {
+            body.frame().await;
+            return Err(Failure(h2::Reason::REFUSED_STREAM));
+        }
+        "ResetEarly" => return Err(Failure(h2::Reason::INTERNAL_ERROR)),
+        _ => {}
     }
     if method == "Duplex" {
         // Answers each piece as it comes.
@@ -52,6 +66,14 @@ pub(crate) async fn answer(request: Request<Incoming>) -> Result<Response<Body>,
                 .insert("x-from", HeaderValue::from_static("machined"));
             response
         }
+        "Unavailable" => unavailable(),
+        "UnavailableAfter20Seconds" => {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            unavailable()
+        }
+        "UnavailableInTrailers" => grpc(with_trailers(Bytes::new(), status("14"))),
+        "Late" => grpc(with_trailers(Bytes::new(), status("4"))),
+        "Exhausted" => grpc(with_trailers(Bytes::new(), status("8"))),
         "FailLate" => {
             let mut trailers = status("9");
             trailers.insert("grpc-message", HeaderValue::from_static("too%20early"));
@@ -72,7 +94,21 @@ pub(crate) async fn answer(request: Request<Incoming>) -> Result<Response<Body>,
             grpc(with_trailers(message, trailers))
         }
         "Hang" => std::future::pending().await,
-        "HangAfterHeaders" => grpc(StreamBody::new(tokio_stream::pending()).boxed_unsync()),
+        "HangAfterHeaders" => {
+            let given_up = GivenUp(state.given_up.clone());
+            let frames = tokio_stream::StreamExt::map(tokio_stream::pending(), move |frame| {
+                let _ = &given_up;
+                frame
+            });
+            grpc(StreamBody::new(frames).boxed_unsync())
+        }
+        "HangAfterMessage" => {
+            let frames = tokio_stream::StreamExt::chain(
+                tokio_stream::iter([Ok(Frame::data(message))]),
+                tokio_stream::pending(),
+            );
+            grpc(StreamBody::new(frames).boxed_unsync())
+        }
         // Endless messages of 64 KiB.
         "Flood" => {
             let mut frame = vec![0; 5 + (64 << 10)];
@@ -112,6 +148,16 @@ fn grpc(body: Body) -> Response<Body> {
     response
 }
 
+/// What an endpoint says that cannot reach the node.
+fn unavailable() -> Response<Body> {
+    let mut response = grpc(empty());
+    response.headers_mut().extend(status("14"));
+    response
+        .headers_mut()
+        .insert("grpc-message", HeaderValue::from_static("connection error"));
+    response
+}
+
 fn with_trailers(message: Bytes, trailers: HeaderMap) -> Body {
     Full::new(message)
         .map_err(|never| match never {})
@@ -144,5 +190,14 @@ impl std::error::Error for Failure {
         static REFUSED: std::sync::LazyLock<h2::Error> =
             std::sync::LazyLock::new(|| h2::Reason::REFUSED_STREAM.into());
         (self.0 == h2::Reason::REFUSED_STREAM).then_some(&*REFUSED as _)
+    }
+}
+
+/// Counts a body when it ends.
+struct GivenUp(watch::Sender<usize>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.send_modify(|given_up| *given_up += 1);
     }
 }

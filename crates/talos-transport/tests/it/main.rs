@@ -6,11 +6,15 @@ mod calls;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod client;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod deadlines;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod echo;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod endpoints;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod handshake;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod layers;
 mod material;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod memory;
@@ -20,7 +24,15 @@ mod memory;
 )]
 mod pki;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod pool;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod pool_memory;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod reconnect;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod replacement;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod retry;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod server;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use talos_transport::connect::{Connect, ConnectReason, ConnectStage};
 use talos_transport::{
     CallTimeout, Channel, CloseReason, DEFAULT_CONNECT_TIMEOUT, Delivery, Endpoint, Error,
-    FirstResponseTimeout, ServerVerification, TlsConfig,
+    FirstResponseTimeout, RetryConfig, ServerVerification, TimeLimit, TlsConfig,
 };
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::Instant;
@@ -101,6 +101,7 @@ async fn the_connect_timeout_can_be_set() {
     let channel = builder
         .connector(BlackHole)
         .connect_timeout(timeout)
+        .retry(RetryConfig::off())
         .build()
         .unwrap();
     let begin = Instant::now();
@@ -120,8 +121,10 @@ async fn a_call_timeout_covers_the_wait_for_headers_and_the_body() {
         assert_eq!(status.code(), Code::DeadlineExceeded, "{method}");
         match transport_error(&status) {
             Error::Timeout {
+                limit: TimeLimit::Call,
                 after: told,
                 delivery: Delivery::Unknown,
+                previous: None,
             } => assert_eq!(*told, after),
             other => panic!("{method}: {other:?}"),
         }
@@ -132,7 +135,8 @@ async fn a_call_timeout_covers_the_wait_for_headers_and_the_body() {
         assert_eq!(begin.elapsed(), 2 * after);
     }
     echo(&channel).await.unwrap();
-    assert_eq!(server.connections(), 1);
+    // Nothing at all was heard while two of the calls waited, so their connections were not trusted with another call.
+    assert_eq!(server.connections(), 3);
 }
 
 #[tokio::test(start_paused = true)]

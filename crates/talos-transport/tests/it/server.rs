@@ -1,12 +1,11 @@
 //! A small gRPC server over HTTP/2, with TLS as apid has it. It remembers what it is asked.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::Request;
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::server::WebPkiClientVerifier;
@@ -46,10 +45,16 @@ pub(crate) struct Server {
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     connections: AtomicUsize,
     open: watch::Sender<usize>,
-    requests: Mutex<Vec<http::request::Parts>>,
+    pub(crate) requests: Mutex<Vec<http::request::Parts>>,
+    /// Counts with `requests`, for waiting.
+    pub(crate) received: watch::Sender<usize>,
+    /// Bodies of `HangAfterHeaders` that are over.
+    pub(crate) given_up: watch::Sender<usize>,
+    /// What the next requests are answered as, in place of their methods.
+    pub(crate) script: Mutex<VecDeque<&'static str>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -191,6 +196,23 @@ impl Server {
         self.state.requests.lock().unwrap().clone()
     }
 
+    /// Answers the next requests as if they were for these methods. Replaces what was left of an earlier script.
+    pub(crate) fn script(&self, methods: impl IntoIterator<Item = &'static str>) {
+        *self.state.script.lock().unwrap() = methods.into_iter().collect();
+    }
+
+    /// Waits until so many requests have arrived.
+    pub(crate) async fn received(&self, count: usize) {
+        let mut received = self.state.received.subscribe();
+        received.wait_for(|received| *received >= count).await.unwrap();
+    }
+
+    /// Waits until so many calls were given up that hung after the headers.
+    pub(crate) async fn given_up(&self, count: usize) {
+        let mut given_up = self.state.given_up.subscribe();
+        given_up.wait_for(|given_up| *given_up >= count).await.unwrap();
+    }
+
     pub(crate) fn last_request(&self) -> http::request::Parts {
         self.requests().pop().expect("a request arrived")
     }
@@ -225,9 +247,16 @@ impl Connect for Memory {
     type Io = tokio::io::DuplexStream;
 
     async fn connect(&self, _endpoint: &Endpoint) -> Result<Self::Io, ConnectReason> {
+        Ok(self.open())
+    }
+}
+
+impl Memory {
+    /// A connection to the server.
+    pub(crate) fn open(&self) -> tokio::io::DuplexStream {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         tokio::spawn(serve(theirs, Arc::clone(&self.state), self.commands.clone()));
-        Ok(ours)
+        ours
     }
 }
 
@@ -244,10 +273,9 @@ async fn serve(
 ) {
     state.connections.fetch_add(1, Ordering::SeqCst);
     let _open = Open::new(&state);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (head, body) = request.into_parts();
-        state.requests.lock().unwrap().push(head.clone());
-        answer(Request::from_parts(head, body))
+    let service = service_fn(move |request| {
+        let state = Arc::clone(&state);
+        async move { answer(request, &state).await }
     });
     let mut connection = std::pin::pin!(
         hyper::server::conn::http2::Builder::new(TokioExecutor::new())

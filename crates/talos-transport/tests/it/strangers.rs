@@ -1,11 +1,13 @@
 //! Servers that are not what they should be.
 
-use talos_transport::{ConnectReason, Endpoint, Fingerprint, HandshakeError, ServerVerification, TlsConfig};
+use talos_transport::{
+    ConnectReason, Endpoint, Fingerprint, HandshakeError, RetryConfig, ServerVerification, TlsConfig,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tonic::Code;
 
-use crate::client::{channel, connect_reason, echo, handshake_error, tls};
+use crate::client::{builder, channel, connect_reason, echo, handshake_error, tls};
 use crate::pki::{Ca, Pair};
 use crate::server::{ServerTls, TLS_1_2, TLS_1_3};
 
@@ -86,7 +88,9 @@ async fn a_connection_closed_at_once_is_told() {
         let _ = stream.read(&mut [0; 4096]).await;
     });
     let ca = Ca::new();
-    let status = failure(&channel(endpoint, tls(&ca, &ca.client()))).await;
+    // Later attempts would find nobody listening.
+    let channel = builder(endpoint, tls(&ca, &ca.client())).retry(RetryConfig::off());
+    let status = failure(&channel.build().unwrap()).await;
     assert!(
         matches!(connect_reason(&status), ConnectReason::ClosedEarly),
         "{status:?}"

@@ -40,6 +40,16 @@ impl Output {
     }
 }
 
+/// Whether the span of a call of this method ended with this status.
+fn call_ended(text: &str, method: &str, code: u8) -> bool {
+    text.lines().any(|line| {
+        line.contains(": close")
+            && !line.contains(":attempt{")
+            && line.contains(&format!("rpc.method=\"{method}\" "))
+            && line.contains(&format!("rpc.grpc.status_code={code}}}"))
+    })
+}
+
 #[tokio::test]
 async fn a_call_is_a_span_without_secrets() {
     let output = Output::default();
@@ -74,13 +84,58 @@ async fn a_call_is_a_span_without_secrets() {
     ] {
         assert!(text.contains(field), "{field} in {text}");
     }
-    assert!(!text.contains("status_code"), "{text}");
+    for line in text.lines().filter(|line| line.contains("close")) {
+        assert!(line.contains("rpc.grpc.status_code=0"), "{line}");
+    }
+    assert!(
+        text.contains(":attempt{") && text.contains(" attempt=1"),
+        "{text}"
+    );
 
     unary(&channel, "Refuse", message("")).await.unwrap_err();
     let text = output.about(&server);
+    assert!(call_ended(&text, "Refuse", 7), "{text}");
+
+    // The status of a stream is known at its end; one that is given up is cancelled.
+    unary(&channel, "FailLate", message("")).await.unwrap_err();
+    let stream = crate::client::server_streaming(&channel, "Flood", message(""))
+        .await
+        .unwrap();
+    let before = output.about(&server);
     assert!(
-        text.contains("rpc.method=\"Refuse\" rpc.grpc.status_code=7"),
-        "{text}"
+        !before
+            .lines()
+            .any(|line| line.contains("Flood") && line.contains(": close")),
+        "{before}"
+    );
+    drop(stream);
+    let text = output.about(&server);
+    assert!(call_ended(&text, "FailLate", 9), "{text}");
+    assert!(call_ended(&text, "Flood", 1), "{text}");
+
+    // Attempts are spans of their own in that of the call.
+    server.script(["Unavailable"]);
+    let mut request = message("");
+    request
+        .extensions_mut()
+        .insert(talos_transport::RetryClass::RepeatableUnary);
+    unary(&channel, "Unary", request).await.unwrap();
+    let text = output.about(&server);
+    let ends: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("close"))
+        .filter_map(|line| line.split(":attempt{").nth(1))
+        .collect();
+    let [.., first, second] = ends[..] else {
+        panic!("{text}");
+    };
+    assert!(
+        first.contains("rpc.grpc.status_code=14") && first.contains(" attempt=1"),
+        "{first}"
+    );
+    assert!(
+        second.contains("rpc.grpc.status_code=0") && second.contains(" attempt=2"),
+        "{second}"
     );
 
     let text = output.everything();

@@ -2,7 +2,7 @@
 
 use talos_proto::{common::ContainerDriver, machine as proto, methods::machine::machine_service as methods};
 
-use crate::{Node, error::Result, stream::ByteStream};
+use crate::{CallOptions, Node, call::Kind, error::Result, stream::ByteStream};
 
 /// Namespace of Talos' own services.
 const SYSTEM: &str = "system";
@@ -15,6 +15,7 @@ const KUBERNETES: &str = "k8s.io";
 pub struct LogsRequest<'a> {
     node: &'a Node,
     message: proto::LogsRequest,
+    options: CallOptions,
 }
 
 impl LogsRequest<'_> {
@@ -33,10 +34,17 @@ impl LogsRequest<'_> {
         self
     }
 
+    /// With these options for this call. What they leave open is as for the node.
+    pub fn with_options(mut self, options: CallOptions) -> Self {
+        self.options = options.or(&self.options);
+        self
+    }
+
     /// Opens the log. [`ByteStream::lines`] turns it into lines.
     ///
     /// Nodes answer only together with the first bytes: with [`LogsRequest::follow`] on a quiet log this
-    /// future stays pending until something is logged. Bound it with `tokio::time::timeout` if need be.
+    /// future stays pending until something is logged, unless [`CallOptions::first_message_timeout`] says
+    /// otherwise.
     ///
     /// # Errors
     ///
@@ -48,9 +56,10 @@ impl LogsRequest<'_> {
     ///
     /// Cancel safe: dropping the future or the stream cancels the call.
     pub async fn send(self) -> Result<ByteStream> {
-        let target = self.node.target();
+        let target = self.node.target().clone().with_options(self.options);
+        let kind = Kind::of_log(self.message.follow);
         let (stream, call) = target
-            .streaming(&methods::LOGS, self.message, |request| async {
+            .call(kind, &methods::LOGS, self.message, |request| async {
                 target.machine().logs(request).await
             })
             .await?;
@@ -64,6 +73,7 @@ impl LogsRequest<'_> {
 pub struct DmesgRequest<'a> {
     node: &'a Node,
     message: proto::DmesgRequest,
+    options: CallOptions,
 }
 
 impl DmesgRequest<'_> {
@@ -81,6 +91,12 @@ impl DmesgRequest<'_> {
         self
     }
 
+    /// With these options for this call. What they leave open is as for the node.
+    pub fn with_options(mut self, options: CallOptions) -> Self {
+        self.options = options.or(&self.options);
+        self
+    }
+
     /// Opens the kernel's log. [`ByteStream::lines`] turns it into lines of the form
     /// `kern:    info: [2026-01-02T03:04:05.678901Z]: text`.
     ///
@@ -95,9 +111,10 @@ impl DmesgRequest<'_> {
     ///
     /// Cancel safe: dropping the future or the stream cancels the call.
     pub async fn send(self) -> Result<ByteStream> {
-        let target = self.node.target();
+        let target = self.node.target().clone().with_options(self.options);
+        let kind = Kind::of_log(self.message.follow);
         let (stream, call) = target
-            .streaming(&methods::DMESG, self.message, |request| async {
+            .call(kind, &methods::DMESG, self.message, |request| async {
                 target.machine().dmesg(request).await
             })
             .await?;
@@ -144,7 +161,11 @@ impl Node {
             // 0, the default of protobuf, would mean no lines at all.
             tail_lines: -1,
         };
-        LogsRequest { node: self, message }
+        LogsRequest {
+            node: self,
+            message,
+            options: CallOptions::new(),
+        }
     }
 
     /// The messages of the node's kernel.
@@ -158,6 +179,7 @@ impl Node {
                 follow: false,
                 tail: false,
             },
+            options: CallOptions::new(),
         }
     }
 }
