@@ -117,6 +117,7 @@ impl CallInfo {
             method,
             node: None,
             endpoint: None,
+            attempts: Attempts::new(),
         }
     }
 

@@ -2,10 +2,15 @@
 
 use std::{fmt, time::Duration};
 
+use http::{Request, Response};
 use talos_transport::{
-    Channel, Endpoint, RetryConfig,
+    Channel, ChannelBuilder, Endpoint, ResponseBody, RetryConfig,
+    layer::Next,
     tls::{Identity, ServerVerification, TlsConfig},
 };
+use tonic::body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
 use zeroize::Zeroizing;
 
 use super::Client;
@@ -41,11 +46,15 @@ pub struct ClientBuilder {
     timeouts: Timeouts,
     retry: RetryConfig,
     connect_timeout: Option<Duration>,
+    layers: Vec<LayerStep>,
     #[cfg(feature = "talosconfig")]
     talosconfig: Option<crate::config::Talosconfig>,
     #[cfg(feature = "talosconfig")]
     context: Option<String>,
 }
+
+/// Adds one of the user's layers to the channel.
+type LayerStep = Box<dyn FnOnce(ChannelBuilder) -> ChannelBuilder + Send + Sync>;
 
 /// What the builder and the talosconfig come to.
 struct Settings {
@@ -67,6 +76,7 @@ impl ClientBuilder {
             timeouts: Timeouts::default(),
             retry: RetryConfig::new(),
             connect_timeout: None,
+            layers: Vec::new(),
             #[cfg(feature = "talosconfig")]
             talosconfig: None,
             #[cfg(feature = "talosconfig")]
@@ -150,6 +160,51 @@ impl ClientBuilder {
         self
     }
 
+    /// Adds a layer around every call, see [`talos_transport::ChannelBuilder::call_layer`]. The first one added
+    /// is the outermost.
+    ///
+    /// ```
+    /// use http::{HeaderValue, Request};
+    /// use talos_client::Client;
+    /// use tonic::body::Body;
+    /// use tower::util::MapRequestLayer;
+    ///
+    /// let who = MapRequestLayer::new(|mut request: Request<Body>| {
+    ///     request.headers_mut().insert("x-requested-by", HeaderValue::from_static("backup"));
+    ///     request
+    /// });
+    /// let builder = Client::builder().call_layer(who);
+    /// ```
+    pub fn call_layer<L>(self, layer: L) -> Self
+    where
+        L: Layer<Next> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = Response<ResponseBody>, Error = tonic::Status>,
+        L::Service: Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+    {
+        self.customize(|channel| channel.call_layer(layer))
+    }
+
+    /// Adds a layer around every attempt of a call, see [`talos_transport::ChannelBuilder::attempt_layer`]. The
+    /// first one added is the outermost.
+    pub fn attempt_layer<L>(self, layer: L) -> Self
+    where
+        L: Layer<Next> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = Response<ResponseBody>, Error = tonic::Status>,
+        L::Service: Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+    {
+        self.customize(|channel| channel.attempt_layer(layer))
+    }
+
+    fn customize(
+        mut self,
+        step: impl FnOnce(ChannelBuilder) -> ChannelBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.layers.push(Box::new(step));
+        self
+    }
+
     /// Limits the time of one attempt to connect to one endpoint, TLS included. Default:
     /// [`talos_transport::DEFAULT_CONNECT_TIMEOUT`].
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -168,7 +223,7 @@ impl ClientBuilder {
     pub fn build(mut self) -> Result<Client> {
         self.timeouts.check().map_err(config_error)?;
         let (timeouts, connect_timeout) = (self.timeouts.clone(), self.connect_timeout);
-        let retry = self.retry;
+        let (retry, layers) = (self.retry, std::mem::take(&mut self.layers));
         let settings = self.settings()?;
         let user_agent = concat!("talos-client/", env!("CARGO_PKG_VERSION"));
         let mut channel = Channel::builder(settings.endpoints)
@@ -184,6 +239,7 @@ impl ClientBuilder {
         if let Some(timeout) = connect_timeout {
             channel = channel.connect_timeout(timeout);
         }
+        let channel = layers.into_iter().fold(channel, |channel, layer| layer(channel));
         let channel = channel.build().map_err(config_error)?;
         Ok(Client::new(channel, timeouts, settings.context_nodes))
     }
@@ -344,7 +400,8 @@ impl fmt::Debug for ClientBuilder {
             .field("cluster", &self.cluster)
             .field("timeouts", &self.timeouts)
             .field("retry", &self.retry)
-            .field("connect_timeout", &self.connect_timeout);
+            .field("connect_timeout", &self.connect_timeout)
+            .field("layers", &self.layers.len());
         #[cfg(feature = "talosconfig")]
         debug
             .field("talosconfig", &self.talosconfig)

@@ -200,3 +200,34 @@ async fn a_client_can_be_without_limits() {
     let call = sim.received(VERSION);
     assert_eq!(call.metadata_values("grpc-timeout").count(), 0);
 }
+
+#[tokio::test]
+async fn layers_of_the_user_see_calls_and_attempts() {
+    use http::HeaderValue;
+    use tonic::body::Body;
+    use tower::util::MapRequestLayer;
+
+    let sim = Sim::start().await;
+    sim.cluster.node(3).kill();
+    let name = |value: &'static str, header: &'static str| {
+        MapRequestLayer::new(move |mut request: http::Request<Body>| {
+            request
+                .headers_mut()
+                .append(header, HeaderValue::from_static(value));
+            request
+        })
+    };
+    let client = builder_for(&sim.cluster)
+        .call_layer(name("call", "x-layer"))
+        .attempt_layer(name("attempt", "x-layer"))
+        .build()
+        .expect("a client");
+    let node = client.node(sim.cluster.node(3).name()).expect("a name");
+    node.version().await.expect_err("it is dead");
+    let calls = sim.cluster.requests().of(VERSION);
+    assert_eq!(calls.len(), 3);
+    for call in calls {
+        let seen: Vec<_> = call.metadata_values("x-layer").collect();
+        assert_eq!(seen, ["call", "attempt"]);
+    }
+}
