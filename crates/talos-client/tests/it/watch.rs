@@ -1,16 +1,9 @@
 //! Talosconfigs whose credentials are renewed while the client is in use.
 
-use std::{
-    error::Error as _,
-    fs, io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+mod fixtures;
+mod reports;
+
+use std::{error::Error as _, fs, io, path::Path, time::Duration};
 
 use talos_client::{
     Client, ClientBuilder, Error, ErrorKind,
@@ -18,12 +11,8 @@ use talos_client::{
     transport::HandshakeError,
 };
 use talos_testkit::{SimCluster, pki::ClientCertSpec};
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
-};
 
+use self::fixtures::{Mount, Relay};
 use crate::support::shown;
 
 /// Often, so that tests need not wait; how often is never asserted.
@@ -31,85 +20,6 @@ const OFTEN: Duration = Duration::from_millis(5);
 
 /// How long a test waits for what must happen; it is only ever reached by a failing test.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A secret as the kubelet mounts it into a pod: `config` is a link into `..data`, itself a link, which is swapped.
-struct Mount {
-    folder: tempfile::TempDir,
-    version: u32,
-}
-
-impl Mount {
-    fn new(text: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut mount = Self { folder, version: 0 };
-        mount.publish(text);
-        symlink("..data/config", mount.path());
-        mount
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("config")
-    }
-
-    fn publish(&mut self, text: &str) {
-        let folder = self.folder.path();
-        let old = format!("..version_{}", self.version);
-        self.version += 1;
-        let new = format!("..version_{}", self.version);
-        fs::create_dir(folder.join(&new)).expect("a folder");
-        fs::write(folder.join(&new).join("config"), text).expect("written");
-        symlink(&new, folder.join("..data_tmp"));
-        fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("swapped");
-        // The first version has no predecessor.
-        let _ = fs::remove_dir_all(folder.join(old));
-    }
-}
-
-fn symlink(target: &str, link: PathBuf) {
-    std::os::unix::fs::symlink(target, link).expect("a link");
-}
-
-/// Passes bytes on to an endpoint and counts the connections.
-struct Relay {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    accepting: JoinHandle<()>,
-}
-
-impl Relay {
-    async fn to(endpoint: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&connections);
-        let accepting = tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                counter.fetch_add(1, Ordering::SeqCst);
-                let endpoint = endpoint.clone();
-                tokio::spawn(async move {
-                    let mut far = TcpStream::connect(endpoint).await.expect("connected");
-                    // How a connection ends is what the client and the cluster make of it.
-                    let _ = copy_bidirectional(&mut near, &mut far).await;
-                });
-            }
-        });
-        Self {
-            address,
-            connections,
-            accepting,
-        }
-    }
-
-    fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
 
 async fn cluster() -> SimCluster {
     SimCluster::builder().start().await.expect("started")
@@ -479,116 +389,4 @@ async fn watching_ends_with_everything_made_from_the_client() {
     drop(node);
     let end = async { while reloads.next().await.is_some() {} };
     tokio::time::timeout(PATIENCE, end).await.expect("watching ends");
-}
-
-#[tokio::test]
-async fn what_cannot_be_watched_is_refused_when_the_client_is_built() {
-    let cluster = cluster().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("config");
-    fs::write(&path, cluster.talosconfig()).expect("written");
-    let from_memory = || {
-        let talosconfig = Talosconfig::parse(cluster.talosconfig()).expect("valid");
-        Client::builder().talosconfig(talosconfig)
-    };
-    let without = || Client::builder().endpoints(["10.5.0.2"]).ca_pem(cluster.ca_pem());
-    let tls = from_memory().build().expect("a client").raw();
-    let tls = tls.tls().expect("encrypted").clone();
-    for (builder, expected) in [
-        (
-            loaded(&path).watch_talosconfig(Duration::ZERO),
-            ReloadError::ZeroInterval,
-        ),
-        (from_memory().watch_talosconfig(OFTEN), ReloadError::NoFile),
-        (without().watch_talosconfig(OFTEN), ReloadError::NoFile),
-        (
-            loaded(&path).tls(tls).watch_talosconfig(OFTEN),
-            ReloadError::CredentialsGiven,
-        ),
-    ] {
-        let error = builder.build().expect_err("cannot be watched");
-        assert_eq!(*reload_error(&error), expected);
-    }
-    // Without watching all of these are fine, but have nothing to read again.
-    for client in [from_memory().build(), without().build()] {
-        let client = client.expect("a client");
-        let error = client.reload().await.expect_err("no file");
-        assert_eq!(*reload_error(&error), ReloadError::NoFile);
-    }
-    // Outside a runtime there is nothing to watch with.
-    let outside = std::thread::spawn(move || {
-        loaded(&path)
-            .watch_talosconfig(ClientBuilder::DEFAULT_WATCH_INTERVAL)
-            .build()
-    });
-    let error = outside.join().expect("no panic").expect_err("no runtime");
-    assert_eq!(*reload_error(&error), ReloadError::NoRuntime);
-}
-
-#[derive(Clone, Default)]
-struct Traced(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Traced {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn a_lasting_problem_is_warned_of_once_and_no_secret_is_traced() {
-    let traced = Traced::default();
-    let writer = traced.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    // For the whole process, since files are read on threads of the runtime's; other tests are told by their folders.
-    tracing::subscriber::set_global_default(subscriber).expect("the only one");
-
-    let cluster = cluster().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("config");
-    let next = cluster.talosconfig_for_roles(["os:reader"]);
-    fs::write(&path, cluster.talosconfig()).expect("written");
-    let client = loaded(&path).build().expect("a client");
-    for text in [
-        None,
-        None,
-        Some("contexts: 5"),
-        Some("contexts: 5"),
-        None,
-        Some(&next),
-        Some(&next),
-    ] {
-        match text {
-            None => drop(fs::remove_file(&path)),
-            Some(text) => fs::write(&path, text).expect("written"),
-        }
-        // What comes of it is what is traced.
-        let _ = client.reload().await;
-    }
-    client.version().await.expect("answered");
-
-    let everything = String::from_utf8(traced.0.lock().expect("not poisoned").clone()).expect("text");
-    let about = |line: &&str| line.contains("talosconfig=") && line.contains(path.to_str().expect("utf-8"));
-    let levels: Vec<_> = everything
-        .lines()
-        .filter(about)
-        .map(|line| line.split_whitespace().nth(1).expect("a level"))
-        .collect();
-    assert_eq!(
-        levels,
-        ["WARN", "DEBUG", "WARN", "DEBUG", "WARN", "INFO", "INFO"],
-        "{everything}"
-    );
-    let key = Talosconfig::parse(&next).expect("valid").contexts["sim"]
-        .key
-        .clone();
-    assert!(!everything.contains(&key.expect("a key").expose()[20..60]));
 }
