@@ -40,10 +40,10 @@ pub(super) struct Command {
     line: String,
     /// Variables to set beside those of every command.
     pub(super) environment: Vec<(&'static str, &'static str)>,
-    /// Folder to run in, relative to the root. The root itself if there is none.
+    /// Folder to run in, below the target folder. The root of the workspace if there is none.
     pub(super) folder: Option<&'static str>,
     /// Folder for its builds inside the target folder, where they cannot replace those of other steps.
-    pub(super) own_target: Option<&'static str>,
+    pub(super) own_target: Option<String>,
 }
 
 impl Command {
@@ -76,8 +76,8 @@ impl Command {
         self
     }
 
-    pub(super) fn own_target(mut self, folder: &'static str) -> Self {
-        self.own_target = Some(folder);
+    pub(super) fn own_target(mut self, folder: impl Into<String>) -> Self {
+        self.own_target = Some(folder.into());
         self
     }
 
@@ -90,9 +90,9 @@ impl Command {
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(folder) = self.folder {
-            write!(f, "cd {folder} && ")?;
+            write!(f, "cd target/{folder} && ")?;
         }
-        if let Some(folder) = self.own_target {
+        if let Some(folder) = &self.own_target {
             write!(f, "CARGO_TARGET_DIR=target/{folder} ")?;
         }
         for (name, value) in &self.environment {
@@ -122,7 +122,7 @@ mod tests {
             .inside("there");
         assert_eq!(
             command.to_string(),
-            "cd there && FLAGS='-D warnings' ONE=1 cargo doc  --no-deps"
+            "cd target/there && FLAGS='-D warnings' ONE=1 cargo doc  --no-deps"
         );
         assert_eq!(command.arguments().collect::<Vec<_>>(), ["doc", "--no-deps"]);
     }

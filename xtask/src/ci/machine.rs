@@ -17,8 +17,11 @@ pub(super) trait Machine {
     /// Runs a command to its end, with its output going where ours goes.
     fn run(&mut self, command: &Command) -> Result<()>;
 
-    /// Copies the published crates into the folder `to` as a workspace of their own.
-    fn copy_crates(&mut self, to: &'static str) -> Result<()>;
+    /// Copies the published crates into the folder `to`, below the target folder, as a workspace of their own.
+    fn copy_crates(&mut self, to: &str) -> Result<()>;
+
+    /// Removes a folder below the target folder.
+    fn remove(&mut self, folder: &str) -> Result<()>;
 
     /// Time since some fixed moment.
     fn now(&self) -> Duration;
@@ -81,12 +84,13 @@ impl Machine for Local {
             process.env(name, value);
         }
         if let Some(folder) = command.folder {
-            process.current_dir(self.root.join(folder));
+            process.current_dir(self.target().join(folder));
         }
         if command.own_target.is_some() || command.folder.is_some() {
             process.env(
                 "CARGO_TARGET_DIR",
-                self.target().join(command.own_target.unwrap_or_default()),
+                self.target()
+                    .join(command.own_target.as_deref().unwrap_or_default()),
             );
         }
         let status = process
@@ -98,8 +102,18 @@ impl Machine for Local {
         Ok(())
     }
 
-    fn copy_crates(&mut self, to: &'static str) -> Result<()> {
-        oldest::copy_crates(&self.root, &self.root.join(to))
+    fn copy_crates(&mut self, to: &str) -> Result<()> {
+        oldest::copy_crates(&self.root, &self.target().join(to))
+    }
+
+    fn remove(&mut self, folder: &str) -> Result<()> {
+        let folder = self.target().join(folder);
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing {}", folder.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn now(&self) -> Duration {
@@ -138,6 +152,17 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("101"), "{error}");
+    }
+
+    #[test]
+    fn removes_folders_below_the_target_folder_whether_they_are_there_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut machine = Local::new(folder.path());
+        let removed = machine.target().join("ci/test-of-remove");
+        std::fs::create_dir_all(removed.join("inside")).unwrap();
+        machine.remove("ci/test-of-remove").unwrap();
+        assert!(!removed.exists());
+        machine.remove("ci/test-of-remove").unwrap();
     }
 
     #[test]

@@ -148,6 +148,7 @@ fn run_step(step: &Step, machine: &mut dyn Machine, output: &mut dyn Write) -> R
         let outcome = match action {
             Action::Run(command) => machine.run(command),
             Action::CopyCrates { to } => machine.copy_crates(to),
+            Action::Remove { folder } => machine.remove(folder),
         };
         if let Err(error) = outcome {
             return Ok(Some(Failure {
@@ -194,8 +195,12 @@ mod tests {
             self.record(command.to_string())
         }
 
-        fn copy_crates(&mut self, to: &'static str) -> Result<()> {
+        fn copy_crates(&mut self, to: &str) -> Result<()> {
             self.record(format!("copy to {to}"))
+        }
+
+        fn remove(&mut self, folder: &str) -> Result<()> {
+            self.record(format!("remove {folder}"))
         }
 
         fn now(&self) -> Duration {

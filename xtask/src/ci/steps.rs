@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use toml::{Table, Value};
@@ -27,8 +28,13 @@ pub(super) const NEXTEST: Tool = Tool {
 
 /// The crates that users can get; the others are never published.
 const PUBLISHED: &str = "-p talos-proto -p talos-transport -p talos-client -p talos-testkit";
-/// Where the published crates are copied to, to be built with the oldest dependencies they allow.
-const OLDEST: &str = "target/ci/oldest";
+/// Where the published crates are copied to, to be built with the oldest dependencies they allow. Like all folders
+/// here it is below the target folder.
+const OLDEST: &str = "ci/oldest";
+/// Where they are packed. As far as cargo is concerned a packed crate comes from a registry, where nothing
+/// changes without a new version: in the same folder, it would go on with the sources of an earlier package. So
+/// each run has a folder of its own.
+const PACKAGES: &str = "ci/package";
 
 /// One check.
 #[derive(Debug)]
@@ -50,8 +56,13 @@ pub(super) enum Action {
     Run(Command),
     /// Copies the published crates, see [`super::oldest`].
     CopyCrates {
-        /// Folder relative to the root.
+        /// Folder below the target folder.
         to: &'static str,
+    },
+    /// Removes a folder with everything in it, if it is there.
+    Remove {
+        /// Folder below the target folder.
+        folder: &'static str,
     },
 }
 
@@ -59,7 +70,8 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Run(command) => command.fmt(f),
-            Self::CopyCrates { to } => write!(f, "(copy the published crates to {to})"),
+            Self::CopyCrates { to } => write!(f, "(copy the published crates to target/{to})"),
+            Self::Remove { folder } => write!(f, "(remove target/{folder})"),
         }
     }
 }
@@ -154,11 +166,20 @@ pub(super) fn all(root: &Path, nextest: bool) -> Result<Vec<Step>> {
                 [],
             )
         },
-        step(
-            "package",
-            "the published crates pack, and build from their packages",
-            [Command::cargo(format!("package --allow-dirty {PUBLISHED}"))],
-        ),
+        Step {
+            actions: vec![
+                Action::Remove { folder: PACKAGES },
+                Action::Run(
+                    Command::cargo(format!("package --allow-dirty {PUBLISHED}"))
+                        .own_target(format!("{PACKAGES}/{}", seconds_since_1970())),
+                ),
+            ],
+            ..step(
+                "package",
+                "the published crates pack, and build from their packages",
+                [],
+            )
+        },
         step(
             "footprint",
             "crate counts stay in their limits",
@@ -174,6 +195,11 @@ fn step<const N: usize>(name: &'static str, about: &'static str, commands: [Comm
         tools: &[],
         actions: commands.into_iter().map(Action::Run).collect(),
     }
+}
+
+fn seconds_since_1970() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
 }
 
 /// The sets of features to check; the reasons are in `docs/decisions/feature-checks.md`.
