@@ -46,8 +46,9 @@ impl Target {
         self
     }
 
-    /// Makes a unary call and returns the reply.
-    pub(crate) async fn unary<M, R, F>(
+    /// Makes a call, with the limits on time and silence that suit the RPC. The reply may be a message or a
+    /// stream; nodes send the response headers of a stream only with its first message.
+    pub(crate) async fn call<M, R, F>(
         &self,
         method: &'static MethodInfo,
         message: M,
@@ -56,25 +57,11 @@ impl Target {
     where
         F: Future<Output = Result<tonic::Response<R>, tonic::Status>>,
     {
-        self.call(Kind::of(method), method, message, send).await
-    }
-
-    /// Opens a call whose reply is a stream, with the limits on silence that suit the RPC. Nodes send
-    /// response headers only with the first message.
-    pub(crate) async fn streaming<M, R, F>(
-        &self,
-        method: &'static MethodInfo,
-        message: M,
-        send: impl FnOnce(tonic::Request<M>) -> F,
-    ) -> Result<(R, CallInfo)>
-    where
-        F: Future<Output = Result<tonic::Response<R>, tonic::Status>>,
-    {
-        self.call(Kind::of(method), method, message, send).await
+        self.call_as(Kind::of(method), method, message, send).await
     }
 
     /// Makes a call that is of this kind, whatever others of the same RPC are.
-    pub(crate) async fn call<M, R, F>(
+    pub(crate) async fn call_as<M, R, F>(
         &self,
         kind: Kind,
         method: &'static MethodInfo,

@@ -123,7 +123,7 @@ impl Resources<'_> {
             options: None,
         };
         let (reply, call) = target
-            .unary(&methods::GET, request, |request| async {
+            .call(&methods::GET, request, |request| async {
                 target.state().get(request).await
             })
             .await?;

@@ -38,7 +38,7 @@ impl Node {
         let target = self.target();
         let request = proto::ReadRequest { path: path.into() };
         let (stream, call) = target
-            .streaming(&methods::READ, request, |request| async {
+            .call(&methods::READ, request, |request| async {
                 target.machine().read(request).await
             })
             .await?;

@@ -84,7 +84,7 @@ fn unpack(archive: &[u8]) -> io::Result<Zeroizing<String>> {
 impl Target {
     async fn kubeconfig(&self) -> Result<Kubeconfig> {
         let (stream, call) = self
-            .streaming(&methods::KUBECONFIG, (), |request| async {
+            .call(&methods::KUBECONFIG, (), |request| async {
                 self.machine().kubeconfig(request).await
             })
             .await?;

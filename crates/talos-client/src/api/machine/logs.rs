@@ -59,7 +59,7 @@ impl LogsRequest<'_> {
         let target = self.node.target().clone().with_options(self.options);
         let kind = Kind::of_log(self.message.follow);
         let (stream, call) = target
-            .call(kind, &methods::LOGS, self.message, |request| async {
+            .call_as(kind, &methods::LOGS, self.message, |request| async {
                 target.machine().logs(request).await
             })
             .await?;
@@ -114,7 +114,7 @@ impl DmesgRequest<'_> {
         let target = self.node.target().clone().with_options(self.options);
         let kind = Kind::of_log(self.message.follow);
         let (stream, call) = target
-            .call(kind, &methods::DMESG, self.message, |request| async {
+            .call_as(kind, &methods::DMESG, self.message, |request| async {
                 target.machine().dmesg(request).await
             })
             .await?;

@@ -81,7 +81,7 @@ impl Node {
         let target = self.target();
         let method = &methods::HOSTNAME;
         let reply = target
-            .unary(method, (), |request| async {
+            .call(method, (), |request| async {
                 target.machine().hostname(request).await
             })
             .await?;
@@ -104,7 +104,7 @@ impl Node {
         let target = self.target();
         let method = &methods::MEMORY;
         let reply = target
-            .unary(method, (), |request| async {
+            .call(method, (), |request| async {
                 target.machine().memory(request).await
             })
             .await?;
@@ -130,7 +130,7 @@ impl Node {
         let target = self.target();
         let method = &methods::LOAD_AVG;
         let reply = target
-            .unary(method, (), |request| async {
+            .call(method, (), |request| async {
                 target.machine().load_avg(request).await
             })
             .await?;

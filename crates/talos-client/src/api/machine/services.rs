@@ -180,7 +180,7 @@ impl Node {
         let target = self.target();
         let method = &methods::SERVICE_LIST;
         let reply = target
-            .unary(method, (), |request| async {
+            .call(method, (), |request| async {
                 target.machine().service_list(request).await
             })
             .await?;

@@ -73,7 +73,7 @@ impl Target {
     async fn version(&self) -> Result<Version> {
         let method = &methods::VERSION;
         let reply = self
-            .unary(method, (), |request| async {
+            .call(method, (), |request| async {
                 self.machine().version(request).await
             })
             .await?;
