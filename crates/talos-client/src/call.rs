@@ -9,16 +9,28 @@ use crate::error::{Error, ErrorKind, Origin, Result};
 
 mod failure;
 mod options;
-#[cfg(feature = "machine")]
+#[cfg(any(
+    feature = "cluster",
+    feature = "inspect",
+    feature = "machine",
+    feature = "storage",
+    feature = "time"
+))]
 mod reply;
-#[cfg(any(feature = "machine", feature = "cosi"))]
+mod request;
 mod time;
+#[cfg(any(
+    feature = "cluster",
+    feature = "inspect",
+    feature = "machine",
+    feature = "storage",
+    feature = "time"
+))]
+mod unary;
 
 pub(crate) use options::Kind;
 pub use options::{CallOptions, Timeouts};
-#[cfg(feature = "machine")]
-pub(crate) use reply::single;
-#[cfg(any(feature = "machine", feature = "cosi"))]
+pub(crate) use request::request;
 pub(crate) use time::system_time;
 
 /// Where calls go: a channel, and the node that is to answer.
@@ -58,6 +70,19 @@ impl Target {
         F: Future<Output = Result<tonic::Response<R>, tonic::Status>>,
     {
         self.call_as(Kind::of(method), method, message, send).await
+    }
+
+    /// Makes a call of one of the services whose replies do not wrap anything, `Empty` included.
+    pub(crate) async fn plain<M, R, F>(
+        &self,
+        method: &'static MethodInfo,
+        message: M,
+        send: impl FnOnce(tonic::Request<M>) -> F,
+    ) -> Result<R>
+    where
+        F: Future<Output = Result<tonic::Response<R>, tonic::Status>>,
+    {
+        self.call(method, message, send).await.map(|(reply, _)| reply)
     }
 
     /// Makes a call that is of this kind, whatever others of the same RPC are.

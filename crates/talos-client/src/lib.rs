@@ -5,14 +5,14 @@
 
 // Pieces of these are for some services only, and the small builds leave services out.
 #[cfg_attr(
-    not(all(feature = "machine", feature = "cosi")),
-    allow(dead_code, reason = "see above")
+    not(feature = "services"),
+    allow(dead_code, unused_imports, unused_macros, reason = "see above")
 )]
 mod call;
 mod client;
 #[cfg_attr(
-    not(all(feature = "machine", feature = "cosi")),
-    allow(dead_code, reason = "see above")
+    not(feature = "services"),
+    allow(dead_code, unused_imports, unused_macros, reason = "see above")
 )]
 mod error;
 mod node;

@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use talos_proto::methods::{MethodInfo, Safety};
+use tokio::time::Instant;
+
 use talos_transport::{
     AttemptTimeout, BuildError, CallTimeout, FirstResponseTimeout, IdleTimeout, RetryClass, RetryConfig,
 };
@@ -58,6 +60,7 @@ pub struct Timeouts {
 #[must_use]
 pub struct CallOptions {
     timeout: Option<Option<Duration>>,
+    deadline: Option<Instant>,
     idle_timeout: Option<Option<Duration>>,
     first_message_timeout: Option<Duration>,
     attempt_timeout: Option<Duration>,
@@ -122,6 +125,16 @@ impl CallOptions {
         self
     }
 
+    /// Limits each call as a whole by a point in time, retries included, whatever [`CallOptions::timeout`] is;
+    /// of the two, the earlier one counts. Streams too.
+    ///
+    /// A call that is made later than this fails with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) at once,
+    /// and nothing is sent.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
     /// Limits the silence of streams, whatever their kind: until the first message, and between messages.
     /// `None` is no limit. No effect on calls of one reply.
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
@@ -156,6 +169,7 @@ impl CallOptions {
     pub(crate) fn or(self, other: &Self) -> Self {
         Self {
             timeout: self.timeout.or(other.timeout),
+            deadline: self.deadline.or(other.deadline),
             idle_timeout: self.idle_timeout.or(other.idle_timeout),
             first_message_timeout: self.first_message_timeout.or(other.first_message_timeout),
             attempt_timeout: self.attempt_timeout.or(other.attempt_timeout),
@@ -179,7 +193,11 @@ impl CallOptions {
             Kind::Work => (None, defaults.work_idle),
             Kind::Follow => (None, None),
         };
-        if let Some(timeout) = self.timeout.unwrap_or(whole) {
+        let timeout = self.timeout.unwrap_or(whole);
+        let remaining = self
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if let Some(timeout) = timeout.into_iter().chain(remaining).min() {
             extensions.insert(CallTimeout(timeout));
         }
         if matches!(kind, Kind::Transfer | Kind::Work | Kind::Follow) {
@@ -349,5 +367,28 @@ mod tests {
             (None, None)
         );
         assert_eq!(stream.get(), Some(&FirstResponseTimeout(3 * second)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_time_and_deadline_the_earlier_one_counts() {
+        let second = Duration::from_secs(1);
+        const VERSION: &str = "/machine.MachineService/Version";
+        let limit = |options: &CallOptions, kind| applied(options, kind, VERSION).get().copied();
+
+        let soon = CallOptions::new().deadline(Instant::now() + 5 * second);
+        assert_eq!(limit(&soon, Kind::Quick), Some(CallTimeout(5 * second)));
+        assert_eq!(limit(&soon, Kind::Follow), Some(CallTimeout(5 * second)));
+        let sooner = soon.clone().timeout(2 * second);
+        assert_eq!(limit(&sooner, Kind::Quick), Some(CallTimeout(2 * second)));
+        let late = CallOptions::new().deadline(Instant::now() + 50 * second);
+        assert_eq!(limit(&late, Kind::Quick), Some(CallTimeout(30 * second)));
+
+        tokio::time::advance(20 * second).await;
+        assert_eq!(
+            limit(&soon, Kind::Quick),
+            Some(CallTimeout(Duration::ZERO)),
+            "over"
+        );
+        assert_eq!(limit(&late, Kind::Follow), Some(CallTimeout(30 * second)));
     }
 }

@@ -1,48 +1,134 @@
 //! Replies that wrap one message per node.
 
-use talos_proto::{common::Metadata, machine};
+use talos_proto::common::Metadata;
 
 use super::CallInfo;
 use crate::error::{Code, Error, Origin, Result};
 
 /// A reply with a message for each node that answered. One node was asked, so there is exactly one.
 pub(crate) trait Reply {
-    type Message;
+    type Message: FromNode;
 
     fn into_messages(self) -> Vec<Self::Message>;
+}
 
-    fn metadata(message: &Self::Message) -> Option<&Metadata>;
+/// A message into which an endpoint that merges the answers of several nodes puts the name of one, or its
+/// error: the elements of replies, and the items of streams.
+pub(crate) trait FromNode {
+    fn metadata(&self) -> Option<&Metadata>;
 }
 
 macro_rules! replies {
-    ($($reply:ident => $message:ident),+ $(,)?) => {$(
-        impl Reply for machine::$reply {
-            type Message = machine::$message;
+    ($feature:literal, $package:ident: $($reply:ident => $message:ident),+ $(,)?) => {
+        #[cfg(feature = $feature)]
+        const _: () = {
+            use talos_proto::$package;
 
-            fn into_messages(self) -> Vec<Self::Message> {
-                self.messages
-            }
+            $(
+                impl Reply for $package::$reply {
+                    type Message = $package::$message;
 
-            fn metadata(message: &Self::Message) -> Option<&Metadata> {
-                message.metadata.as_ref()
+                    fn into_messages(self) -> Vec<Self::Message> {
+                        self.messages
+                    }
+                }
+            )+
+
+            from_node!($($package::$message),+);
+        };
+    };
+}
+
+macro_rules! from_node {
+    ($($message:path),+ $(,)?) => {$(
+        impl FromNode for $message {
+            fn metadata(&self) -> Option<&Metadata> {
+                self.metadata.as_ref()
             }
         }
     )+};
 }
 
 replies! {
+    "machine", machine:
+    ApplyConfigurationResponse => ApplyConfiguration,
+    BootstrapResponse => Bootstrap,
+    CpuFreqStatsResponse => CpUsFreqStats,
+    CpuInfoResponse => CpUsInfo,
+    ContainersResponse => Container,
+    DiskStatsResponse => DiskStats,
+    EtcdAlarmDisarmResponse => EtcdAlarmDisarm,
+    EtcdAlarmListResponse => EtcdAlarm,
+    EtcdDefragmentResponse => EtcdDefragment,
+    EtcdDowngradeCancelResponse => EtcdDowngradeCancel,
+    EtcdDowngradeEnableResponse => EtcdDowngradeEnable,
+    EtcdDowngradeValidateResponse => EtcdDowngradeValidate,
+    EtcdForfeitLeadershipResponse => EtcdForfeitLeadership,
+    EtcdLeaveClusterResponse => EtcdLeaveCluster,
+    EtcdMemberListResponse => EtcdMembers,
+    EtcdRecoverResponse => EtcdRecover,
+    EtcdRemoveMemberByIdResponse => EtcdRemoveMemberById,
+    EtcdStatusResponse => EtcdStatus,
+    GenerateClientConfigurationResponse => GenerateClientConfiguration,
     HostnameResponse => Hostname,
+    ImagePullResponse => ImagePull,
     LoadAvgResponse => LoadAvg,
+    LogsContainersResponse => LogsContainer,
     MemoryResponse => Memory,
+    MetaDeleteResponse => MetaDelete,
+    MetaWriteResponse => MetaWrite,
+    MountsResponse => Mounts,
+    NetstatResponse => Netstat,
+    NetworkDeviceStatsResponse => NetworkDeviceStats,
+    ProcessesResponse => Process,
+    RebootResponse => Reboot,
+    ResetResponse => Reset,
+    RestartResponse => Restart,
+    RollbackResponse => Rollback,
     ServiceListResponse => ServiceList,
+    ServiceRestartResponse => ServiceRestart,
+    ServiceStartResponse => ServiceStart,
+    ServiceStopResponse => ServiceStop,
+    ShutdownResponse => Shutdown,
+    StatsResponse => Stats,
+    SystemStatResponse => SystemStat,
+    UpgradeResponse => Upgrade,
     VersionResponse => Version,
 }
+
+replies! {
+    "storage", storage:
+    BlockDeviceWipeResponse => BlockDeviceWipe,
+    DisksResponse => Disks,
+}
+
+replies! {
+    "time", time:
+    TimeResponse => Time,
+}
+
+replies! {
+    "inspect", inspect:
+    ControllerRuntimeDependenciesResponse => ControllerRuntimeDependency,
+}
+
+#[cfg(feature = "machine")]
+from_node!(
+    talos_proto::common::Data,
+    talos_proto::machine::DiskUsageInfo,
+    talos_proto::machine::Event,
+    talos_proto::machine::FileInfo,
+    talos_proto::machine::ImageListResponse,
+);
+
+#[cfg(feature = "cluster")]
+from_node!(talos_proto::cluster::HealthCheckProgress);
 
 /// The one message of a reply, or the error that stands in its place.
 pub(crate) fn single<R: Reply>((reply, call): (R, CallInfo)) -> Result<R::Message> {
     let mut messages = reply.into_messages().into_iter();
     match (messages.next(), messages.next()) {
-        (Some(message), None) => match call.node_error(R::metadata(&message)) {
+        (Some(message), None) => match call.node_error(message.metadata()) {
             Some(error) => Err(error),
             None => Ok(message),
         },
@@ -79,10 +165,10 @@ impl CallInfo {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "machine"))]
 #[expect(deprecated, reason = "the metadata under test is, until Talos 2.0")]
 mod tests {
-    use talos_proto::{google::rpc::Status, methods::machine::machine_service::HOSTNAME};
+    use talos_proto::{google::rpc::Status, machine, methods::machine::machine_service::HOSTNAME};
 
     use super::*;
     use crate::ErrorKind;

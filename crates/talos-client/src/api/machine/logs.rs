@@ -2,49 +2,39 @@
 
 use talos_proto::{common::ContainerDriver, machine as proto, methods::machine::machine_service as methods};
 
-use crate::{CallOptions, Node, call::Kind, error::Result, stream::ByteStream};
+use crate::{
+    Node,
+    call::{Kind, request},
+    stream::ByteStream,
+};
 
 /// Namespace of Talos' own services.
 const SYSTEM: &str = "system";
 /// Namespace of Kubernetes' containers.
 const KUBERNETES: &str = "k8s.io";
 
-/// What of a log to send; made by [`Node::logs`] and [`Node::container_logs`].
-#[derive(Clone, Debug)]
-#[must_use = "nothing is asked for before `send`"]
-pub struct LogsRequest<'a> {
-    node: &'a Node,
-    message: proto::LogsRequest,
-    options: CallOptions,
-}
+request! {
+    /// What of a log to send; made by [`Node::logs`] and [`Node::container_logs`].
+    pub struct LogsRequest(proto::LogsRequest) {
+        /// Only the last `lines` lines, before following if asked to. 0 means none, which is of use only with
+        /// [`LogsRequest::follow`]. Default: everything that is kept.
+        fn tail_lines(message, lines: u32) {
+            // Negative means everything on the wire, so a count that does not fit means the same.
+            message.tail_lines = lines.try_into().unwrap_or(-1);
+        }
 
-impl LogsRequest<'_> {
-    /// Only the last `lines` lines, before following if asked to. 0 means none, which is of use only with
-    /// [`LogsRequest::follow`]. Default: everything that is kept.
-    pub fn tail_lines(mut self, lines: u32) -> Self {
-        // Negative means everything on the wire, so a count that does not fit means the same.
-        self.message.tail_lines = lines.try_into().unwrap_or(-1);
-        self
-    }
-
-    /// Goes on with new lines as they come, until the stream is dropped or the node shuts down. Default:
-    /// false, the stream ends with the last line that is kept.
-    pub fn follow(mut self, follow: bool) -> Self {
-        self.message.follow = follow;
-        self
-    }
-
-    /// With these options for this call. What they leave open is as for the node.
-    pub fn with_options(mut self, options: CallOptions) -> Self {
-        self.options = options.or(&self.options);
-        self
+        /// Goes on with new lines as they come, until the stream is dropped or the node shuts down. Default:
+        /// false, the stream ends with the last line that is kept.
+        fn follow(message, follow: bool) {
+            message.follow = follow;
+        }
     }
 
     /// Opens the log. [`ByteStream::lines`] turns it into lines.
     ///
     /// Nodes answer only together with the first bytes: with [`LogsRequest::follow`] on a quiet log this
-    /// future stays pending until something is logged, unless [`CallOptions::first_message_timeout`] says
-    /// otherwise.
+    /// future stays pending until something is logged, unless
+    /// [`CallOptions::first_message_timeout`](crate::CallOptions::first_message_timeout) says otherwise.
     ///
     /// # Errors
     ///
@@ -55,11 +45,10 @@ impl LogsRequest<'_> {
     /// # Cancel safety
     ///
     /// Cancel safe: dropping the future or the stream cancels the call.
-    pub async fn send(self) -> Result<ByteStream> {
-        let target = self.node.target().clone().with_options(self.options);
-        let kind = Kind::of_log(self.message.follow);
+    send(target, message) -> ByteStream {
+        let kind = Kind::of_log(message.follow);
         let (stream, call) = target
-            .call_as(kind, &methods::LOGS, self.message, |request| async {
+            .call_as(kind, &methods::LOGS, message, |request| async {
                 target.machine().logs(request).await
             })
             .await?;
@@ -67,34 +56,20 @@ impl LogsRequest<'_> {
     }
 }
 
-/// What of the kernel's messages to send; made by [`Node::dmesg`].
-#[derive(Clone, Debug)]
-#[must_use = "nothing is asked for before `send`"]
-pub struct DmesgRequest<'a> {
-    node: &'a Node,
-    message: proto::DmesgRequest,
-    options: CallOptions,
-}
+request! {
+    /// What of the kernel's messages to send; made by [`Node::dmesg`].
+    pub struct DmesgRequest(proto::DmesgRequest) {
+        /// Goes on with new messages as they come, until the stream is dropped or the node shuts down.
+        /// Default: false.
+        fn follow(message, follow: bool) {
+            message.follow = follow;
+        }
 
-impl DmesgRequest<'_> {
-    /// Goes on with new messages as they come, until the stream is dropped or the node shuts down.
-    /// Default: false.
-    pub fn follow(mut self, follow: bool) -> Self {
-        self.message.follow = follow;
-        self
-    }
-
-    /// Leaves out what the kernel had said before the call; of use only with [`DmesgRequest::follow`].
-    /// Default: false.
-    pub fn only_new(mut self, only_new: bool) -> Self {
-        self.message.tail = only_new;
-        self
-    }
-
-    /// With these options for this call. What they leave open is as for the node.
-    pub fn with_options(mut self, options: CallOptions) -> Self {
-        self.options = options.or(&self.options);
-        self
+        /// Leaves out what the kernel had said before the call; of use only with [`DmesgRequest::follow`].
+        /// Default: false.
+        fn only_new(message, only_new: bool) {
+            message.tail = only_new;
+        }
     }
 
     /// Opens the kernel's log. [`ByteStream::lines`] turns it into lines of the form
@@ -110,11 +85,10 @@ impl DmesgRequest<'_> {
     /// # Cancel safety
     ///
     /// Cancel safe: dropping the future or the stream cancels the call.
-    pub async fn send(self) -> Result<ByteStream> {
-        let target = self.node.target().clone().with_options(self.options);
-        let kind = Kind::of_log(self.message.follow);
+    send(target, message) -> ByteStream {
+        let kind = Kind::of_log(message.follow);
         let (stream, call) = target
-            .call_as(kind, &methods::DMESG, self.message, |request| async {
+            .call_as(kind, &methods::DMESG, message, |request| async {
                 target.machine().dmesg(request).await
             })
             .await?;
@@ -137,7 +111,7 @@ impl Node {
     ///
     /// Upstream: `machine.MachineService/Logs` · talosctl logs · since Talos 1.7 or older · role os:reader ·
     /// read-only
-    pub fn logs(&self, service: impl Into<String>) -> LogsRequest<'_> {
+    pub fn logs(&self, service: impl Into<String>) -> LogsRequest {
         self.logs_of(SYSTEM, ContainerDriver::Containerd, service.into())
     }
 
@@ -148,11 +122,11 @@ impl Node {
     ///
     /// Upstream: `machine.MachineService/Logs` · talosctl logs -k · since Talos 1.7 or older · role os:reader ·
     /// read-only
-    pub fn container_logs(&self, id: impl Into<String>) -> LogsRequest<'_> {
+    pub fn container_logs(&self, id: impl Into<String>) -> LogsRequest {
         self.logs_of(KUBERNETES, ContainerDriver::Cri, id.into())
     }
 
-    fn logs_of(&self, namespace: &str, driver: ContainerDriver, id: String) -> LogsRequest<'_> {
+    fn logs_of(&self, namespace: &str, driver: ContainerDriver, id: String) -> LogsRequest {
         let message = proto::LogsRequest {
             namespace: namespace.to_owned(),
             id,
@@ -161,25 +135,14 @@ impl Node {
             // 0, the default of protobuf, would mean no lines at all.
             tail_lines: -1,
         };
-        LogsRequest {
-            node: self,
-            message,
-            options: CallOptions::new(),
-        }
+        LogsRequest::new(self.target(), message)
     }
 
     /// The messages of the node's kernel.
     ///
     /// Upstream: `machine.MachineService/Dmesg` · talosctl dmesg · since Talos 1.7 or older · role os:reader ·
     /// read-only
-    pub fn dmesg(&self) -> DmesgRequest<'_> {
-        DmesgRequest {
-            node: self,
-            message: proto::DmesgRequest {
-                follow: false,
-                tail: false,
-            },
-            options: CallOptions::new(),
-        }
+    pub fn dmesg(&self) -> DmesgRequest {
+        DmesgRequest::new(self.target(), proto::DmesgRequest::default())
     }
 }

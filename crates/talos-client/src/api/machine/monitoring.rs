@@ -2,7 +2,7 @@
 
 use talos_proto::{machine as proto, methods::machine::machine_service as methods};
 
-use crate::{Node, call::single, error::Result};
+use crate::{Node, error::Result};
 
 /// The memory of a node, in bytes.
 ///
@@ -80,12 +80,12 @@ impl Node {
     pub async fn hostname(&self) -> Result<String> {
         let target = self.target();
         let method = &methods::HOSTNAME;
-        let reply = target
-            .call(method, (), |request| async {
+        let message = target
+            .single(method, (), |request| async {
                 target.machine().hostname(request).await
             })
             .await?;
-        single(reply).map(|message| message.hostname)
+        Ok(message.hostname)
     }
 
     /// The node's memory.
@@ -103,13 +103,12 @@ impl Node {
     pub async fn memory(&self) -> Result<Memory> {
         let target = self.target();
         let method = &methods::MEMORY;
-        let reply = target
-            .call(method, (), |request| async {
+        let (message, call) = target
+            .single_of(method, (), |request| async {
                 target.machine().memory(request).await
             })
             .await?;
-        let call = reply.1.clone();
-        let raw = single(reply)?
+        let raw = message
             .meminfo
             .ok_or_else(|| call.malformed("the reply has no counters"))?;
         Ok(Memory { raw })
@@ -129,15 +128,15 @@ impl Node {
     pub async fn load_average(&self) -> Result<LoadAverage> {
         let target = self.target();
         let method = &methods::LOAD_AVG;
-        let reply = target
-            .call(method, (), |request| async {
+        let message = target
+            .single(method, (), |request| async {
                 target.machine().load_avg(request).await
             })
             .await?;
-        single(reply).map(|load| LoadAverage {
-            one: load.load1,
-            five: load.load5,
-            fifteen: load.load15,
+        Ok(LoadAverage {
+            one: message.load1,
+            five: message.load5,
+            fifteen: message.load15,
         })
     }
 }

@@ -4,11 +4,7 @@ use std::{fmt, time::SystemTime};
 
 use talos_proto::{machine as proto, methods::machine::machine_service as methods};
 
-use crate::{
-    Node,
-    call::{single, system_time},
-    error::Result,
-};
+use crate::{Node, call::system_time, error::Result};
 
 /// A Talos service on one node.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,12 +175,12 @@ impl Node {
     pub async fn services(&self) -> Result<Vec<ServiceInfo>> {
         let target = self.target();
         let method = &methods::SERVICE_LIST;
-        let reply = target
-            .call(method, (), |request| async {
+        let message = target
+            .single(method, (), |request| async {
                 target.machine().service_list(request).await
             })
             .await?;
-        let mut services: Vec<ServiceInfo> = single(reply)?.services.into_iter().map(Into::into).collect();
+        let mut services: Vec<ServiceInfo> = message.services.into_iter().map(Into::into).collect();
         services.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(services)
     }

@@ -2,11 +2,7 @@
 
 use talos_proto::{machine as proto, methods::machine::machine_service as methods};
 
-use crate::{
-    Client, Node,
-    call::{Target, single},
-    error::Result,
-};
+use crate::{Client, Node, call::Target, error::Result};
 
 /// The Talos release of a node, and the platform it runs on.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,12 +68,12 @@ impl From<proto::Version> for Version {
 impl Target {
     async fn version(&self) -> Result<Version> {
         let method = &methods::VERSION;
-        let reply = self
-            .call(method, (), |request| async {
+        let message = self
+            .single(method, (), |request| async {
                 self.machine().version(request).await
             })
             .await?;
-        single(reply).map(Version::from)
+        Ok(message.into())
     }
 }
 
