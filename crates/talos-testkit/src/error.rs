@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use crate::pki::PkiError;
 
@@ -25,6 +26,14 @@ pub enum SimError {
     Listen {
         /// The loopback address.
         address: IpAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A unix socket could not be opened for listening.
+    #[error("listening on {} failed", path.display())]
+    Socket {
+        /// Where the socket was to be.
+        path: PathBuf,
         /// What the operating system said.
         source: io::Error,
     },

@@ -16,6 +16,7 @@ use crate::clock::Moment;
 use crate::error::SimError;
 use crate::network::Network;
 use crate::node::kernel::KernelPriority;
+use crate::node::resources::handle::{HasResources, SimResources};
 use crate::node::resources::specs::MachineStage;
 use crate::node::services::ServiceState;
 use crate::node::stats::{LoadAverages, MemoryInfo};
@@ -183,6 +184,23 @@ impl SimNode {
     pub fn set_talos_version(&self, tag: impl Into<String>) {
         self.node().version.lock().tag = tag.into();
         self.node().publish_version();
+    }
+
+    /// The resources of this node, to change them.
+    #[must_use]
+    pub fn resources(&self) -> SimResources {
+        SimResources::new(vec![self.holder()])
+    }
+
+    /// Lets the node forget its resources and fill them in anew, as a reboot does: versions begin at 1, what
+    /// a test has put is gone, and every bookmark from before is refused. Connections stay; watches that
+    /// are open see nothing more. Nothing else of the machine changes.
+    pub fn restart_resources(&self) {
+        self.node().restart_resources();
+    }
+
+    pub(super) fn holder(&self) -> Arc<dyn HasResources> {
+        Arc::clone(&self.network.machines()[self.index].node) as Arc<dyn HasResources>
     }
 
     /// Creates or replaces the regular file at the absolute `path`.

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::network::Network;
 use crate::node::ClusterFacts;
+use crate::node::resources::handle::SimResources;
 use crate::pki::{CertificateAuthority, ClientCert, ClientCertSpec, PkiError};
 use crate::record::Recorder;
 pub use addressing::Listen;
@@ -100,6 +101,12 @@ impl SimCluster {
     #[must_use]
     pub fn requests(&self) -> &Recorder {
         &self.network.recorder
+    }
+
+    /// The resources of all nodes, to change them everywhere.
+    #[must_use]
+    pub fn resources(&self) -> SimResources {
+        SimResources::new(self.handles().map(|node| node.holder()).collect())
     }
 
     /// The certificate authority of the Talos API, to issue unusual client certificates.

@@ -19,6 +19,7 @@ use crate::call_log::CallLine;
 use crate::node::Node;
 use crate::roles::Roles;
 use adapter::Handlers;
+pub(crate) use rpc::Items;
 
 /// Who calls what.
 #[derive(Debug, Clone, Default)]

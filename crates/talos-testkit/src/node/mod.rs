@@ -24,6 +24,8 @@ use kernel::KernelLog;
 use logs::LogStore;
 use resources::ResourceStore;
 use resources::collection::Collection;
+use resources::handle::HasResources;
+use resources::special;
 use resources::specs::{self, MachineStage};
 use services::ServiceTable;
 use stats::{LoadAverages, MemoryInfo, TalosVersion};
@@ -150,11 +152,24 @@ impl Node {
         };
         boot::write_logs(&node, boot);
         boot::write_files(&node);
-        node.resources.put(specs::hostname_status(&node.identity));
-        node.resources.put(specs::boot_id(&node.boot_id.lock()));
-        node.publish_version();
-        node.publish_status();
+        node.publish_all();
         node
+    }
+
+    /// Puts every resource that follows from what the machine is and does. After
+    /// [`ResourceStore::restart`] this is what a booted machine has.
+    pub(crate) fn publish_all(&self) {
+        self.resources.put(specs::hostname_status(&self.identity));
+        self.resources.put(specs::boot_id(&self.boot_id.lock()));
+        special::put(&self.resources, &self.identity, &self.cluster.name);
+        self.publish_version();
+        self.publish_status();
+    }
+
+    /// Forgets all resources and begins with new ones, as the process that holds them does after a reboot.
+    pub(crate) fn restart_resources(&self) {
+        self.resources.restart(self.next_rng().next_u64());
+        self.publish_all();
     }
 
     /// Lets the resources say which Talos the machine runs.
@@ -217,5 +232,11 @@ impl Node {
     pub(crate) fn next_rng(&self) -> SimRng {
         let draw = self.draws.fetch_add(1, Ordering::Relaxed);
         self.rng.fork(&format!("draw {draw}"))
+    }
+}
+
+impl HasResources for Node {
+    fn resources(&self) -> &ResourceStore {
+        &self.resources
     }
 }

@@ -5,6 +5,8 @@ mod certificates;
 mod control;
 mod files;
 mod logs;
+mod resource_control;
+mod resource_server;
 mod resources;
 mod roles;
 mod routing;

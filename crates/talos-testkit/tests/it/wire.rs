@@ -60,6 +60,14 @@ impl Wire {
         }
     }
 
+    /// A connection without TLS.
+    pub(crate) fn plain(sender: SendRequest<Body>, authority: &str) -> Self {
+        Self {
+            sender,
+            origin: format!("http://{authority}").parse().unwrap(),
+        }
+    }
+
     pub(crate) fn machine(&self) -> MachineServiceClient<Self> {
         MachineServiceClient::with_origin(self.clone(), self.origin.clone())
             .max_decoding_message_size(64 << 20)

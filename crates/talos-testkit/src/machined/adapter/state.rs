@@ -8,12 +8,12 @@ use crate::machined::rpc::resources;
 
 #[rustfmt::skip]
 impl State for Handlers {
-    rpc! { unary get(GetRequest) -> GetResponse = resources::read::get }
-    rpc! { server list(ListRequest) -> ListStream: ListResponse = resources::read::list }
-    rpc! { unary create(CreateRequest) -> CreateResponse = resources::write::create }
-    rpc! { unary update(UpdateRequest) -> UpdateResponse = resources::write::update }
-    rpc! { unary destroy(DestroyRequest) -> DestroyResponse = resources::write::destroy }
-    rpc! { server watch(WatchRequest) -> WatchStream: WatchResponse = resources::watch::watch }
-    rpc! { unary teardown(TeardownRequest) -> TeardownResponse = resources::write::teardown }
-    rpc! { unary teardown_and_destroy(TeardownAndDestroyRequest) -> TeardownAndDestroyResponse = resources::write::teardown_and_destroy }
+    rpc! { unary get(GetRequest) -> GetResponse = resources::get }
+    rpc! { server list(ListRequest) -> ListStream: ListResponse = resources::list }
+    rpc! { unary create(CreateRequest) -> CreateResponse = resources::create }
+    rpc! { unary update(UpdateRequest) -> UpdateResponse = resources::update }
+    rpc! { unary destroy(DestroyRequest) -> DestroyResponse = resources::destroy }
+    rpc! { server watch(WatchRequest) -> WatchStream: WatchResponse = resources::watch }
+    rpc! { unary teardown(TeardownRequest) -> TeardownResponse = resources::teardown }
+    rpc! { unary teardown_and_destroy(TeardownAndDestroyRequest) -> TeardownAndDestroyResponse = resources::teardown_and_destroy }
 }

@@ -40,7 +40,7 @@ impl Call {
 }
 
 /// The items of a streamed reply.
-pub(super) type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(crate) type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// A byte stream as a reply.
 fn data(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Items<Data> {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use talos_proto::cosi::resource::{Metadata, Resource, Spec};
 use tokio::sync::watch;
 
 use super::Draft;
+use super::bookmark::Bookmark;
 use crate::clock::Moment;
 use crate::sync::Guarded;
 
@@ -66,6 +66,8 @@ struct Inner {
     history: VecDeque<Change>,
     written: Position,
     capacity: u64,
+    /// Nothing in front of it can be replayed, whatever the capacity.
+    forgotten: Position,
 }
 
 /// The state of a collection at one moment: nothing happens between its parts.
@@ -84,6 +86,7 @@ impl Default for Collection {
             history: VecDeque::new(),
             written: 0,
             capacity: INITIAL_CAPACITY,
+            forgotten: 0,
         };
         Self {
             inner: Guarded::new(inner),
@@ -118,15 +121,11 @@ impl Collection {
             return;
         }
         let before = old.as_ref().and_then(|old| old.metadata.as_ref());
-        let version = before
-            .and_then(|metadata| metadata.version.parse::<u64>().ok())
-            .unwrap_or_default()
-            + 1;
         let metadata = Metadata {
             namespace: draft.kind.namespace.to_owned(),
             r#type: draft.kind.name.to_owned(),
             id: draft.id.clone(),
-            version: version.to_string(),
+            version: next_version(before),
             owner: draft.kind.owner.to_owned(),
             phase: "running".to_owned(),
             created: Some(before.and_then(|metadata| metadata.created).unwrap_or(now)),
@@ -142,6 +141,62 @@ impl Collection {
             None => Change::Created(new),
             Some(old) => Change::Updated { old, new },
         });
+        let written = inner.written;
+        drop(inner);
+        self.written.send_replace(written);
+    }
+
+    /// Creates, replaces or destroys the resource called `id`: `change` gets what is there and says what
+    /// shall be there.
+    ///
+    /// Version and times of what it returns are set here.
+    pub(crate) fn edit<E>(
+        &self,
+        id: &str,
+        change: impl FnOnce(Option<&Arc<Resource>>) -> Result<Option<Resource>, E>,
+    ) -> Result<Option<Arc<Resource>>, E> {
+        let now = Moment::now().to_proto();
+        let mut inner = self.inner.lock();
+        let old = inner.resources.get(id).cloned();
+        let new = match change(old.as_ref())? {
+            None => {
+                if let Some(last) = inner.resources.remove(id) {
+                    inner.publish(Change::Destroyed(last));
+                }
+                None
+            }
+            Some(mut resource) => {
+                let before = old.as_ref().and_then(|old| old.metadata.as_ref());
+                if let Some(metadata) = &mut resource.metadata {
+                    metadata.version = next_version(before);
+                    metadata.created = Some(before.and_then(|before| before.created).unwrap_or(now));
+                    metadata.updated = Some(now);
+                }
+                let new = Arc::new(resource);
+                inner.resources.insert(id.to_owned(), Arc::clone(&new));
+                inner.publish(match old {
+                    None => Change::Created(Arc::clone(&new)),
+                    Some(old) => Change::Updated {
+                        old,
+                        new: Arc::clone(&new),
+                    },
+                });
+                Some(new)
+            }
+        };
+        let written = inner.written;
+        drop(inner);
+        self.written.send_replace(written);
+        Ok(new)
+    }
+
+    /// Forgets the history and lets every watcher be too late for it.
+    pub(crate) fn overrun(&self) {
+        let mut inner = self.inner.lock();
+        inner.capacity = MAX_CAPACITY;
+        inner.written += MAX_CAPACITY + 1;
+        inner.history.clear();
+        inner.forgotten = inner.written;
         let written = inner.written;
         drop(inner);
         self.written.send_replace(written);
@@ -206,7 +261,7 @@ impl Collection {
         let inner = self.inner.lock();
         let next = bookmark.0.wrapping_add(1);
         // A bookmark names the last event seen, so that the one of an empty collection is -1.
-        let reachable = next + inner.capacity > inner.written + GAP;
+        let reachable = next + inner.capacity > inner.written + GAP && next >= inner.forgotten;
         (reachable && next <= inner.written).then_some(next)
     }
 }
@@ -231,8 +286,15 @@ impl Inner {
 
     /// The oldest position that may still be replayed.
     fn oldest(&self) -> Position {
-        (self.written + GAP).saturating_sub(self.capacity)
+        (self.written + GAP)
+            .saturating_sub(self.capacity)
+            .max(self.forgotten)
     }
+}
+
+fn next_version(before: Option<&Metadata>) -> String {
+    let before = before.and_then(|metadata| metadata.version.parse::<u64>().ok());
+    (before.unwrap_or_default() + 1).to_string()
 }
 
 pub(crate) fn id_of(resource: &Resource) -> &str {
@@ -243,36 +305,10 @@ pub(crate) fn id_of(resource: &Resource) -> &str {
         .unwrap_or_default()
 }
 
-/// The last event that a watcher has seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bookmark(u64);
-
-impl Bookmark {
-    /// The bookmark of a watcher that has seen everything in front of `position`.
-    pub(crate) const fn before(position: Position) -> Self {
-        Self(position.wrapping_sub(1))
-    }
-
-    /// The bookmark of the event at `position`.
-    pub(crate) const fn at(position: Position) -> Self {
-        Self(position)
-    }
-
-    /// The bookmark on the wire: eight bytes that change with every boot, then the position.
-    pub(crate) fn encode(self, cookie: u64) -> Bytes {
-        [cookie.to_be_bytes(), self.0.to_be_bytes()].concat().into()
-    }
-
-    /// Undoes [`Self::encode`]; `None` for a bookmark of another boot or of another kind altogether.
-    pub(crate) fn decode(bytes: &[u8], cookie: u64) -> Option<Self> {
-        let (&theirs, rest) = bytes.split_first_chunk::<8>()?;
-        let position = u64::from_be_bytes(rest.try_into().ok()?);
-        (u64::from_be_bytes(theirs) == cookie).then_some(Self(position))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::super::{Draft, ResourceKind};
     use super::*;
 
@@ -356,12 +392,25 @@ mod tests {
     }
 
     #[test]
-    fn bookmarks_are_tied_to_a_boot() {
-        let encoded = Bookmark::at(3).encode(7);
-        assert_eq!(encoded.len(), 16);
-        assert_eq!(Bookmark::decode(&encoded, 7), Some(Bookmark::at(3)));
-        assert_eq!(Bookmark::decode(&encoded, 8), None);
-        assert_eq!(Bookmark::decode(&encoded[..15], 7), None);
-        assert_eq!(Bookmark::decode(b"", 7), None);
+    fn a_forced_overrun_is_one_for_watchers_bookmarks_and_tails() {
+        let collection = Collection::default();
+        put(&collection, "x", "1");
+        let bookmark = Bookmark::at(0);
+        assert_eq!(collection.after(bookmark), Some(1));
+        collection.overrun();
+        assert_eq!(collection.after(bookmark), None);
+        let Read::Overrun { written, capacity } = collection.read(1) else {
+            panic!("the event is gone");
+        };
+        assert!(written - 1 > capacity, "{written} {capacity}");
+        assert_eq!(collection.tail(5, None), written);
+        put(&collection, "x", "2");
+        assert_eq!(collection.tail(5, None), written);
+        assert!(matches!(collection.read(written), Read::Next { .. }));
+        assert_eq!(
+            collection.snapshot().resources.len(),
+            1,
+            "the resources themselves stay"
+        );
     }
 }

@@ -1,13 +1,19 @@
 //! The resources of a node: what `cosi.resource.State` serves.
 
+pub(crate) mod bookmark;
 pub(crate) mod collection;
+pub(crate) mod definitions;
+pub(crate) mod handle;
+pub(crate) mod special;
 pub(crate) mod specs;
 pub(crate) mod types;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use talos_proto::methods::Release;
 
 use crate::node::services::{Service, ServiceState};
 use crate::sync::Guarded;
@@ -32,31 +38,60 @@ pub(crate) struct Draft {
 }
 
 /// All collections of a node. One collection, the members of the cluster, is shared by all nodes: a copy
-/// on each would grow with the square of their number.
+/// on each would grow with the square of their number. Definitions of types are shared too.
 #[derive(Debug)]
 pub(crate) struct ResourceStore {
     collections: Guarded<HashMap<(String, String), Arc<Collection>>>,
+    members: Option<Arc<Collection>>,
     /// First half of every bookmark of this boot.
-    cookie: u64,
+    cookie: AtomicU64,
 }
 
 impl ResourceStore {
+    /// The resources of a node of a cluster with these `members`.
     pub(crate) fn new(cookie: u64, members: Arc<Collection>) -> Self {
-        let key = (specs::MEMBER.namespace.to_owned(), specs::MEMBER.name.to_owned());
+        let store = Self::empty(cookie);
         Self {
-            collections: Guarded::new(HashMap::from([(key, members)])),
-            cookie,
+            members: Some(members),
+            ..store
         }
     }
 
-    pub(crate) const fn cookie(&self) -> u64 {
-        self.cookie
+    /// No resources, and none shared with others.
+    pub(crate) fn empty(cookie: u64) -> Self {
+        Self {
+            collections: Guarded::default(),
+            members: None,
+            cookie: AtomicU64::new(cookie),
+        }
+    }
+
+    pub(crate) fn cookie(&self) -> u64 {
+        self.cookie.load(Ordering::Relaxed)
+    }
+
+    /// Forgets everything, as the process that holds the resources does when it ends: bookmarks and versions
+    /// begin anew. What the node is to have after the reboot has to be put again. Watches that are open
+    /// do not see it.
+    pub(crate) fn restart(&self, cookie: u64) {
+        self.collections.lock().clear();
+        self.cookie.store(cookie, Ordering::Relaxed);
     }
 
     /// The collection of `kind` in `namespace`, empty if nothing was stored there yet. Spelling matters.
     pub(crate) fn collection(&self, namespace: &str, kind: &str) -> Arc<Collection> {
+        if let Some(members) = &self.members
+            && (namespace, kind) == (specs::MEMBER.namespace, specs::MEMBER.name)
+        {
+            return Arc::clone(members);
+        }
         let key = (namespace.to_owned(), kind.to_owned());
         Arc::clone(self.collections.lock().entry(key).or_default())
+    }
+
+    /// As [`Self::collection`], with the definitions of the types that a node of `release` has.
+    pub(crate) fn collection_in(&self, release: Release, namespace: &str, kind: &str) -> Arc<Collection> {
+        definitions::shared(namespace, kind, release).unwrap_or_else(|| self.collection(namespace, kind))
     }
 
     /// Creates or updates a resource.

@@ -50,21 +50,6 @@ pub(super) const SERVICE: ResourceKind = ResourceKind {
     owner: "v1alpha1.ServiceController",
 };
 
-/// Every type the simulator keeps resources of.
-const KEPT: [&ResourceKind; 6] = [
-    &MACHINE_STATUS,
-    &VERSION,
-    &BOOT_ID,
-    &HOSTNAME_STATUS,
-    &MEMBER,
-    &SERVICE,
-];
-
-/// Whether the simulator knows the resources of a type, given in canonical spelling.
-pub(crate) fn is_kept(name: &str) -> bool {
-    KEPT.iter().any(|kind| kind.name == name)
-}
-
 /// What a machine is doing, as its `MachineStatuses` resource says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -232,7 +217,7 @@ pub(crate) fn service(id: &str, health: &Health) -> Draft {
     )
 }
 
-fn net_ip(address: IpAddr) -> NetIp {
+pub(super) fn net_ip(address: IpAddr) -> NetIp {
     let ip = match address {
         IpAddr::V4(v4) => Bytes::copy_from_slice(&v4.octets()),
         IpAddr::V6(v6) => Bytes::copy_from_slice(&v6.octets()),
@@ -240,7 +225,7 @@ fn net_ip(address: IpAddr) -> NetIp {
     NetIp { ip }
 }
 
-fn draft(kind: &'static ResourceKind, id: &str, spec: &impl Message, yaml_spec: String) -> Draft {
+pub(super) fn draft(kind: &'static ResourceKind, id: &str, spec: &impl Message, yaml_spec: String) -> Draft {
     Draft {
         kind,
         id: id.to_owned(),
@@ -269,15 +254,5 @@ mod tests {
             resetting.yaml_spec,
             "stage: resetting\nstatus:\n    ready: true\n    unmetConditions: []\n"
         );
-    }
-
-    #[test]
-    fn kept_types_are_registered_ones() {
-        for kind in KEPT {
-            let found = super::super::types::find(kind.name, "v1.14.0").unwrap();
-            assert_eq!(found.name, kind.name);
-            assert!(is_kept(kind.name));
-        }
-        assert!(!is_kept("Disks.block.talos.dev"));
     }
 }

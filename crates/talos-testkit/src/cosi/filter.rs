@@ -1,15 +1,17 @@
-//! Label queries.
+//! Label and id queries.
 
+use regex::Regex;
 use talos_proto::cosi::resource::label_term::Operation;
 use talos_proto::cosi::resource::{IdQuery, LabelQuery, LabelTerm, Resource};
 use tonic::Status;
 
-use crate::machined::rpc::not_simulated;
+use crate::node::resources::collection::id_of;
 
 /// Which resources a list or a watch is about: those that satisfy every term of any of the queries.
 #[derive(Debug)]
 pub(super) struct Filter {
     queries: Vec<Vec<Term>>,
+    id: Option<Regex>,
 }
 
 #[derive(Debug)]
@@ -22,22 +24,23 @@ struct Term {
 
 impl Filter {
     pub(super) fn new(queries: Vec<LabelQuery>, id: Option<&IdQuery>) -> Result<Self, Status> {
-        if id.is_some_and(|query| !query.regexp.is_empty()) {
-            return Err(not_simulated("id queries"));
-        }
+        let id = id.map(|query| query.regexp.as_str());
+        let id = id.filter(|regexp| !regexp.is_empty()).map(Regex::new);
+        let id = id
+            .transpose()
+            .map_err(|error| Status::invalid_argument(format!("failed to compile regexp: {error}")))?;
         let terms = |query: LabelQuery| query.terms.into_iter().map(Term::new).collect();
         Ok(Self {
             queries: queries.into_iter().map(terms).collect::<Result<_, _>>()?,
+            id,
         })
     }
 
     pub(super) fn matches(&self, resource: &Resource) -> bool {
         let labels = |key: &str| Some(resource.metadata.as_ref()?.labels.get(key)?.as_str());
-        self.queries.is_empty()
-            || self
-                .queries
-                .iter()
-                .any(|terms| terms.iter().all(|term| term.matches(labels(&term.key))))
+        let id = |regex: &Regex| regex.is_match(id_of(resource));
+        let all = |terms: &Vec<Term>| terms.iter().all(|term| term.matches(labels(&term.key)));
+        self.id.as_ref().is_none_or(id) && (self.queries.is_empty() || self.queries.iter().any(all))
     }
 }
 
@@ -48,10 +51,11 @@ impl Term {
         let operation = Operation::try_from(term.op).map_err(|_| unsupported())?;
         let comparing = match operation {
             Operation::Exists | Operation::NotExists | Operation::In => false,
-            Operation::Equal | Operation::Lt | Operation::Lte => true,
-            Operation::LtNumeric | Operation::LteNumeric => {
-                return Err(not_simulated("numeric label queries"));
-            }
+            Operation::Equal
+            | Operation::Lt
+            | Operation::Lte
+            | Operation::LtNumeric
+            | Operation::LteNumeric => true,
         };
         if comparing && term.value.is_empty() {
             // The real server panics and reports this.
@@ -80,8 +84,18 @@ impl Term {
             (Operation::Lt | Operation::Lte | Operation::LtNumeric | Operation::LteNumeric, None) => {
                 return false;
             }
-            (Operation::Lt | Operation::LtNumeric, Some(label)) => label < first,
-            (Operation::Lte | Operation::LteNumeric, Some(label)) => label <= first,
+            (Operation::Lt, Some(label)) => label < first,
+            (Operation::Lte, Some(label)) => label <= first,
+            // What is no number compares with nothing, inverted or not.
+            (Operation::LtNumeric | Operation::LteNumeric, Some(label)) => {
+                let (Ok(label), Ok(first)) = (label.parse::<f64>(), first.parse::<f64>()) else {
+                    return false;
+                };
+                match self.operation {
+                    Operation::LtNumeric => label < first,
+                    _ => label <= first,
+                }
+            }
         };
         plain != self.invert
     }
@@ -153,12 +167,58 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_modelled_is_said() {
-        let id = IdQuery {
-            regexp: "^a".to_owned(),
+    fn numbers_compare_as_numbers() {
+        let resource = |value: &str| Resource {
+            metadata: Some(Metadata {
+                labels: [("n".to_owned(), value.to_owned())].into(),
+                ..Metadata::default()
+            }),
+            spec: None,
         };
-        let status = Filter::new(Vec::new(), Some(&id)).unwrap_err();
-        assert_eq!(status.message(), "talos-testkit does not simulate id queries yet");
+        let matches = |op, than: &str, invert, value: &str| {
+            let terms = vec![term("n", op, &[than], invert)];
+            let filter = Filter::new(vec![LabelQuery { terms }], None).unwrap();
+            filter.matches(&resource(value))
+        };
+        assert!(matches(Operation::LtNumeric, "10", false, "9"));
+        assert!(!matches(Operation::Lt, "10", false, "9"), "as text");
+        assert!(!matches(Operation::LtNumeric, "10", false, "10"));
+        assert!(matches(Operation::LteNumeric, "10", false, "10"));
+        assert!(matches(Operation::LteNumeric, "10", true, "11"));
+        for invert in [true, false] {
+            assert!(!matches(Operation::LtNumeric, "10", invert, "nine"));
+        }
+    }
+
+    #[test]
+    fn ids_match_anywhere_unless_anchored() {
+        let filter = |regexp: &str| {
+            let query = IdQuery {
+                regexp: regexp.to_owned(),
+            };
+            Filter::new(Vec::new(), Some(&query))
+        };
+        let matches = |regexp: &str, id: &str| {
+            let metadata = Metadata {
+                id: id.to_owned(),
+                ..Metadata::default()
+            };
+            filter(regexp).unwrap().matches(&Resource {
+                metadata: Some(metadata),
+                spec: None,
+            })
+        };
+        assert!(matches("d[ab]", "sda") && matches("", "x") && !matches("^d", "sda"));
+        let status = filter("(").unwrap_err();
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        assert!(
+            status.message().starts_with("failed to compile regexp: "),
+            "{status}"
+        );
+    }
+
+    #[test]
+    fn what_the_server_does_not_know_is_said() {
         let unknown = LabelTerm {
             op: 99,
             ..LabelTerm::default()

@@ -11,19 +11,20 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::filter::Filter;
-use super::readable;
-use crate::machined::rpc::{Call, Items};
-use crate::node::resources::collection::{Bookmark, Change, Collection, Position, Read, id_of};
+use crate::machined::Items;
+use crate::node::resources::bookmark::Bookmark;
+use crate::node::resources::collection::{Change, Collection, Position, Read, id_of};
 
 /// The oldest request format that knows bootstrapped and errored events.
 const FIRST_API_VERSION: i32 = 1;
 
-pub(in crate::machined) async fn watch(
-    call: Call,
+/// Events of the collection; `cookie` goes into its bookmarks.
+pub(crate) fn watch(
+    collection: Arc<Collection>,
+    cookie: u64,
     request: WatchRequest,
 ) -> Result<Items<WatchResponse>, Status> {
-    let collection = readable(&call, &request.namespace, &request.r#type)?;
-    let watcher = Watcher::new(collection, call.node.resources.cookie(), request)?;
+    let watcher = Watcher::new(collection, cookie, request)?;
     // The first message is empty: it tells the client that it is subscribed.
     let subscribed = stream::iter([Ok(WatchResponse::default())]);
     let events = stream::unfold(watcher, |mut watcher| async move {

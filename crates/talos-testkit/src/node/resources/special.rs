@@ -1,0 +1,247 @@
+//! Resources that every node has and that clients count on, beyond those that change with its state.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use talos_proto::common::NetIpPrefix;
+use talos_proto::definitions::block::VolumeStatusSpec;
+use talos_proto::definitions::cluster::{IdentitySpec, InfoSpec};
+use talos_proto::definitions::enums::{
+    BlockFilesystemType, BlockVolumePhase, BlockVolumeType, NethelpersAddressSortAlgorithm, RuntimeFipsState,
+    RuntimeSeLinuxState,
+};
+use talos_proto::definitions::network::{NodeAddressSpec, StatusSpec};
+use talos_proto::definitions::runtime::{PlatformMetadataSpec, SecurityStateSpec};
+use talos_proto::definitions::time::StatusSpec as TimeStatusSpec;
+use talos_proto::resource::config::{MachineType, MachineTypeSpec};
+
+use super::specs::draft;
+use super::{Draft, ResourceKind, ResourceStore};
+use crate::node::{Identity, MachineRole};
+use crate::talosconfig::scalar;
+use crate::yaml::Yaml;
+
+const MACHINE_TYPE: ResourceKind = ResourceKind {
+    name: "MachineTypes.config.talos.dev",
+    namespace: "config",
+    owner: "config.MachineTypeController",
+};
+const PLATFORM_METADATA: ResourceKind = ResourceKind {
+    name: "PlatformMetadatas.talos.dev",
+    namespace: "runtime",
+    owner: "network.PlatformConfigController",
+};
+const SECURITY_STATE: ResourceKind = ResourceKind {
+    name: "SecurityStates.talos.dev",
+    namespace: "runtime",
+    owner: "runtime.SecurityStateController",
+};
+const NODE_ADDRESS: ResourceKind = ResourceKind {
+    name: "NodeAddresses.net.talos.dev",
+    namespace: "network",
+    owner: "network.NodeAddressController",
+};
+const NETWORK_STATUS: ResourceKind = ResourceKind {
+    name: "NetworkStatuses.net.talos.dev",
+    namespace: "network",
+    owner: "network.StatusController",
+};
+const VOLUME_STATUS: ResourceKind = ResourceKind {
+    name: "VolumeStatuses.block.talos.dev",
+    namespace: "runtime",
+    owner: "block.VolumeManagerController",
+};
+const CLUSTER_INFO: ResourceKind = ResourceKind {
+    name: "Infos.cluster.talos.dev",
+    namespace: "cluster",
+    owner: "cluster.InfoController",
+};
+const NODE_IDENTITY: ResourceKind = ResourceKind {
+    name: "Identities.cluster.talos.dev",
+    namespace: "cluster",
+    owner: "cluster.NodeIdentityController",
+};
+const TIME_STATUS: ResourceKind = ResourceKind {
+    name: "TimeStatuses.v1alpha1.talos.dev",
+    namespace: "runtime",
+    owner: "time.SyncController",
+};
+
+/// Puts all of them.
+pub(crate) fn put(store: &ResourceStore, identity: &Identity, cluster: &str) {
+    store.put(machine_type(identity));
+    store.put(platform_metadata(identity));
+    store.put(security_state());
+    for id in ["default", "current", "accumulative", "routed"] {
+        store.put(node_address(id, identity));
+    }
+    store.put(network_status());
+    for volume in &VOLUMES {
+        store.put(volume_status(volume));
+    }
+    store.put(cluster_info(cluster));
+    let spec = IdentitySpec {
+        node_id: identity.node_id.clone(),
+    };
+    let yaml = format!("nodeId: {}\n", scalar(&identity.node_id));
+    store.put(draft(&NODE_IDENTITY, "local", &spec, yaml));
+    store.put(time_status());
+}
+
+fn machine_type(identity: &Identity) -> Draft {
+    let kind = match identity.role {
+        MachineRole::ControlPlane => MachineType::ControlPlane,
+        MachineRole::Worker => MachineType::Worker,
+    };
+    let spec = MachineTypeSpec {
+        machine_type: kind.into(),
+    };
+    // A bare scalar, not a mapping.
+    let yaml = format!("{}\n", identity.role.as_str());
+    draft(&MACHINE_TYPE, "machine-type", &spec, yaml)
+}
+
+fn platform_metadata(identity: &Identity) -> Draft {
+    let spec = PlatformMetadataSpec {
+        platform: "metal".to_owned(),
+        hostname: identity.hostname.clone(),
+        ..PlatformMetadataSpec::default()
+    };
+    let mut yaml = Yaml::default();
+    yaml.entry("platform", "metal");
+    yaml.entry("hostname", &identity.hostname);
+    draft(&PLATFORM_METADATA, "platformmetadata", &spec, yaml.finish())
+}
+
+fn security_state() -> Draft {
+    let spec = SecurityStateSpec {
+        se_linux_state: RuntimeSeLinuxState::SeLinuxStatePermissive.into(),
+        fips_state: RuntimeFipsState::FipsStateDisabled.into(),
+        ..SecurityStateSpec::default()
+    };
+    let yaml = "secureBoot: false\nselinuxState: enabled, permissive\nfipsState: disabled\nbootedWithUKI: false\n\
+                moduleSignatureEnforced: false\n";
+    draft(&SECURITY_STATE, "securitystate", &spec, yaml.to_owned())
+}
+
+fn node_address(id: &str, identity: &Identity) -> Draft {
+    let (ip, prefix_length) = match identity.address {
+        IpAddr::V4(v4) => (Bytes::copy_from_slice(&v4.octets()), 24),
+        IpAddr::V6(v6) => (Bytes::copy_from_slice(&v6.octets()), 64),
+    };
+    // The default address is one without a network around it.
+    let prefix_length = match (id, ip.len()) {
+        ("default", 4) => 32,
+        ("default", _) => 128,
+        _ => prefix_length,
+    };
+    let spec = NodeAddressSpec {
+        addresses: vec![NetIpPrefix { ip, prefix_length }],
+        sort_algorithm: NethelpersAddressSortAlgorithm::AddressSortAlgorithmV1.into(),
+    };
+    let mut yaml = Yaml::default();
+    yaml.list("addresses", &[format!("{}/{prefix_length}", identity.address)]);
+    yaml.entry("sortAlgorithm", "v1");
+    draft(&NODE_ADDRESS, id, &spec, yaml.finish())
+}
+
+fn network_status() -> Draft {
+    let spec = StatusSpec {
+        address_ready: true,
+        connectivity_ready: true,
+        hostname_ready: true,
+        etc_files_ready: true,
+    };
+    let yaml = "addressReady: true\nconnectivityReady: true\nhostnameReady: true\netcFilesReady: true\n";
+    draft(&NETWORK_STATUS, "status", &spec, yaml.to_owned())
+}
+
+/// A volume of the system disk.
+struct Volume {
+    id: &'static str,
+    location: &'static str,
+    index: u32,
+    size: u64,
+    pretty_size: &'static str,
+    filesystem: BlockFilesystemType,
+}
+
+const VOLUMES: [Volume; 3] = [
+    Volume {
+        id: "META",
+        location: "/dev/vda4",
+        index: 4,
+        size: 1 << 20,
+        pretty_size: "1.0 MB",
+        filesystem: BlockFilesystemType::FilesystemTypeNone,
+    },
+    Volume {
+        id: "STATE",
+        location: "/dev/vda5",
+        index: 5,
+        size: 100 << 20,
+        pretty_size: "105 MB",
+        filesystem: BlockFilesystemType::FilesystemTypeXfs,
+    },
+    Volume {
+        id: "EPHEMERAL",
+        location: "/dev/vda6",
+        index: 6,
+        size: 8 << 30,
+        pretty_size: "8.6 GB",
+        filesystem: BlockFilesystemType::FilesystemTypeXfs,
+    },
+];
+
+fn volume_status(volume: &Volume) -> Draft {
+    let spec = VolumeStatusSpec {
+        phase: BlockVolumePhase::VolumePhaseReady.into(),
+        r#type: BlockVolumeType::VolumeTypePartition.into(),
+        location: volume.location.to_owned(),
+        mount_location: volume.location.to_owned(),
+        partition_index: volume.index.into(),
+        parent_location: "/dev/vda".to_owned(),
+        size: volume.size,
+        pretty_size: volume.pretty_size.to_owned(),
+        filesystem: volume.filesystem.into(),
+        ..VolumeStatusSpec::default()
+    };
+    let filesystem = match volume.filesystem {
+        BlockFilesystemType::FilesystemTypeXfs => "xfs",
+        _ => "none",
+    };
+    let mut yaml = Yaml::default();
+    yaml.entry("phase", "ready");
+    yaml.entry("type", "partition");
+    yaml.entry("location", volume.location);
+    yaml.entry("mountLocation", volume.location);
+    yaml.raw("partitionIndex", &volume.index.to_string());
+    yaml.entry("parentLocation", "/dev/vda");
+    yaml.raw("size", &volume.size.to_string());
+    yaml.entry("prettySize", volume.pretty_size);
+    yaml.entry("filesystem", filesystem);
+    draft(&VOLUME_STATUS, volume.id, &spec, yaml.finish())
+}
+
+fn cluster_info(name: &str) -> Draft {
+    // Stable for a cluster, and different for another one.
+    let id = format!("{:=<44}", format!("sim-{name}"));
+    let spec = InfoSpec {
+        cluster_id: id.clone(),
+        cluster_name: name.to_owned(),
+    };
+    let mut yaml = Yaml::default();
+    yaml.entry("clusterId", &id);
+    yaml.entry("clusterName", name);
+    draft(&CLUSTER_INFO, "current", &spec, yaml.finish())
+}
+
+fn time_status() -> Draft {
+    let spec = TimeStatusSpec {
+        synced: true,
+        epoch: 1,
+        ..TimeStatusSpec::default()
+    };
+    let yaml = "synced: true\nepoch: 1\nsyncDisabled: false\n".to_owned();
+    draft(&TIME_STATUS, "node", &spec, yaml)
+}
