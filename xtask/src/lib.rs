@@ -15,6 +15,7 @@ pub mod coverage_page;
 pub mod descriptors;
 pub mod footprint;
 pub mod functions;
+pub mod interop;
 pub mod methods;
 pub mod output;
 pub mod protos;

@@ -9,7 +9,7 @@ use xtask::coverage::Coverage;
 use xtask::descriptors::ProtoTree;
 use xtask::methods::Methods;
 use xtask::output::Outputs;
-use xtask::{ci, codegen, coverage_page, footprint, protos, workspace};
+use xtask::{ci, codegen, coverage_page, footprint, interop, protos, workspace};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -43,6 +43,8 @@ enum Task {
         #[arg(long)]
         build: bool,
     },
+    /// Let the Go programs in interop/ drive a simulated cluster, and judge what they see; needs Go
+    Interop(interop::Interop),
     /// Compare proto/ with Talos, and bring it in line
     Protos(protos::Protos),
 }
@@ -82,6 +84,7 @@ fn run(task: Task) -> Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Task::Interop(arguments) => return interop::run(&arguments, &mut std::io::stdout()),
         Task::Protos(arguments) => return protos::run(&arguments, &mut std::io::stdout().lock()),
     }
     Ok(ExitCode::SUCCESS)
