@@ -20,14 +20,18 @@ mod text;
 mod tls;
 mod yaml;
 
+pub use cluster::SimEvent;
 pub use cluster::{Listen, SimCluster, SimClusterBuilder, SimNode, TalosconfigBuilder};
 pub use cosi::state::{SimState, SimStateBuilder};
 pub use error::SimError;
 pub use node::MachineRole;
 pub use node::kernel::KernelPriority;
+pub use node::platform::PlatformMode;
+pub use node::power::Timings;
 pub use node::resources::handle::{SimResource, SimResources};
 pub use node::resources::specs::MachineStage;
 pub use node::services::ServiceState;
 pub use node::stats::MemoryInfo;
+pub use node::status::ReadyCondition;
 pub use record::{RecordedCall, Recorder};
 pub use tonic::Code;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
@@ -10,10 +11,13 @@ use super::SimCluster;
 use super::addressing::{self, Listen};
 use super::endpoint::Endpoint;
 use super::kubeconfig;
+use super::mains::Mains;
 use crate::error::SimError;
 use crate::network::Network;
+use crate::node::platform::PlatformMode;
+use crate::node::power::Timings;
 use crate::node::stats::DEFAULT_TAG;
-use crate::node::{ClusterFacts, Identity, MachineRole, Node};
+use crate::node::{ClusterFacts, Identity, MachineRole, Making, Node};
 use crate::pki::CertificateAuthority;
 use crate::record::Recorder;
 use crate::rng::SimRng;
@@ -31,6 +35,9 @@ pub struct SimClusterBuilder {
     tag: String,
     listen: Listen,
     recording: bool,
+    platform: PlatformMode,
+    timings: Timings,
+    bootstrapped: bool,
 }
 
 impl Default for SimClusterBuilder {
@@ -44,6 +51,9 @@ impl Default for SimClusterBuilder {
             tag: DEFAULT_TAG.to_owned(),
             listen: Listen::default(),
             recording: true,
+            platform: PlatformMode::default(),
+            timings: Timings::default(),
+            bootstrapped: true,
         }
     }
 }
@@ -102,6 +112,18 @@ impl SimClusterBuilder {
         self
     }
 
+    /// What the machines run on. Default: [`PlatformMode::Metal`].
+    pub fn platform(mut self, mode: PlatformMode) -> Self {
+        self.platform = mode;
+        self
+    }
+
+    /// How fast the machines are. Default: [`Timings::default`], which is fast.
+    pub fn timings(mut self, timings: Timings) -> Self {
+        self.timings = timings;
+        self
+    }
+
     /// Starts all nodes; they answer when this returns.
     ///
     /// Must be called within a Tokio runtime, which runs the nodes until the cluster is dropped.
@@ -126,7 +148,13 @@ impl SimClusterBuilder {
             kubeconfig: kubeconfig::render(&self.name, addressing::node_address(0), &kubernetes)?,
             name: self.name.clone(),
             members: Arc::default(),
+            bootstrapped: watch::Sender::new(self.bootstrapped),
         });
+        let making = Making {
+            tag: self.tag.clone(),
+            platform: self.platform,
+            timings: self.timings,
+        };
         let rng = SimRng::new(self.seed);
         let listen = self.listen.resolve();
         let mut nodes = Vec::with_capacity(count);
@@ -143,7 +171,7 @@ impl SimClusterBuilder {
                 certificate(&authority, &identity)?,
                 &authority,
             )?);
-            nodes.push(Node::booted(identity, Arc::clone(&facts), &self.tag, rng));
+            nodes.push(Node::booted(identity, Arc::clone(&facts), &making, rng));
             endpoints.push(Endpoint::new(address, acceptor, listener));
         }
         let network = Arc::new(Network::new(nodes, Recorder::new(self.recording)));
@@ -155,7 +183,9 @@ impl SimClusterBuilder {
             tasks: TaskTracker::new(),
         };
         for index in 0..count {
-            cluster.handle(index).switch_on();
+            let handle = cluster.handle(index);
+            handle.node().plug_in(Box::new(Mains::of(&handle)));
+            handle.switch_on();
         }
         Ok(cluster)
     }

@@ -16,6 +16,7 @@ use crate::clock::Moment;
 use crate::error::SimError;
 use crate::network::Network;
 use crate::node::kernel::KernelPriority;
+use crate::node::power::{ApiMode, PowerState};
 use crate::node::resources::handle::{HasResources, SimResources};
 use crate::node::resources::specs::MachineStage;
 use crate::node::services::ServiceState;
@@ -87,20 +88,43 @@ impl SimNode {
     }
 
     /// Takes the node down at once, as if its power was cut: the listener closes, connections break, calls
-    /// through other nodes fail with `connection refused`. Its state stays as it is. Does nothing if the
-    /// node is down.
+    /// through other nodes fail with `connection refused`. Its state stays as it is, except that a sequence
+    /// it was in the middle of is over. Does nothing if the node is down.
     pub fn kill(&self) {
-        self.endpoints[self.index].take_down();
-        self.node().power_off();
+        self.node().cut_power();
+        self.close_api();
     }
 
-    /// Lets a killed node answer again, at the same address. Does nothing if the node is up.
+    /// Lets a killed node answer again, at the same address. A node that was shut down, or killed in the
+    /// middle of a sequence, boots instead, in the background and with a new boot id. Does nothing if the
+    /// node is up or on its way up.
     ///
     /// # Errors
     ///
     /// [`SimError::Listen`] if the address is taken; on Unix systems it is kept while the node is down.
     /// [`SimError::Stopped`] if the cluster has been shut down or dropped.
     pub fn revive(&self) -> Result<(), SimError> {
+        let node = &self.network.machines()[self.index].node;
+        let state = *node.power_state.lock();
+        match state {
+            PowerState::On => {}
+            PowerState::Off => node.start_boot(),
+            PowerState::Suspended => {
+                self.open_api(ApiMode::default())?;
+                *node.power_state.lock() = PowerState::On;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the API: the listener goes, connections break.
+    pub(super) fn close_api(&self) {
+        self.endpoints[self.index].take_down();
+        self.node().power_off();
+    }
+
+    /// Opens the API, unless it is open.
+    pub(super) fn open_api(&self, _api: ApiMode) -> Result<(), SimError> {
         self.endpoints[self.index].bring_up()?;
         self.switch_on();
         Ok(())
@@ -143,16 +167,13 @@ impl SimNode {
 
     /// Lets the machine status say that the machine is in `stage`. The stage changes nothing else.
     pub fn set_stage(&self, stage: MachineStage) {
-        *self.node().stage.lock() = stage;
-        self.node().publish_status();
+        self.node().enter(stage);
     }
 
     /// Moves a service to `state`, with an event that says `message`. A service that does not exist is
     /// added. A service that leaves `Running` becomes unhealthy, one that starts has unknown health.
     pub fn set_service_state(&self, service: &str, state: ServiceState, message: &str) {
-        let node = self.node();
-        node.services.set_state(service, state, message);
-        node.publish_status();
+        self.node().service_moves(service, state, message);
     }
 
     /// Lets the health check of a running service succeed or fail, with an event.
@@ -162,12 +183,11 @@ impl SimNode {
     /// If the node has no such service, or if the service has no health check or does not run.
     pub fn set_service_health(&self, service: &str, healthy: bool, message: &str) {
         let node = self.node();
-        let set = node.services.set_health(service, healthy, message);
+        let set = node.service_checked(service, healthy, message);
         assert!(
             set.is_some(),
             "{service} is not a running service with a health check"
         );
-        node.publish_status();
     }
 
     /// Sets what `Memory` and `/proc/meminfo` say.
@@ -182,8 +202,11 @@ impl SimNode {
 
     /// Sets the Talos release of this node, with the leading `v`. An older one knows fewer RPCs.
     pub fn set_talos_version(&self, tag: impl Into<String>) {
-        self.node().version.lock().tag = tag.into();
-        self.node().publish_version();
+        let tag = tag.into();
+        let node = self.node();
+        node.installation.lock().runs(&tag);
+        node.version.lock().tag = tag;
+        node.publish_version();
     }
 
     /// The resources of this node, to change them.
@@ -213,7 +236,7 @@ impl SimNode {
         self.node().files.remove(path)
     }
 
-    fn node(&self) -> &Node {
+    pub(super) fn node(&self) -> &Arc<Node> {
         &self.network.machines()[self.index].node
     }
 }

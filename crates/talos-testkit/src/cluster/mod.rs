@@ -5,6 +5,8 @@ mod builder;
 mod endpoint;
 mod handle;
 mod kubeconfig;
+mod life;
+mod mains;
 mod talosconfig;
 
 use std::fmt;
@@ -21,6 +23,7 @@ pub use addressing::Listen;
 pub use builder::SimClusterBuilder;
 use endpoint::Endpoint;
 pub use handle::SimNode;
+pub use life::SimEvent;
 pub use talosconfig::TalosconfigBuilder;
 
 /// A Talos cluster in this process.
@@ -142,10 +145,10 @@ impl SimCluster {
 
     fn power_off(&self) {
         self.endpoints.iter().for_each(Endpoint::close);
-        self.network
-            .machines()
-            .iter()
-            .for_each(|machine| machine.node.power_off());
+        self.network.machines().iter().for_each(|machine| {
+            machine.node.cut_power();
+            machine.node.power_off();
+        });
     }
 
     fn handles(&self) -> impl Iterator<Item = SimNode> + '_ {

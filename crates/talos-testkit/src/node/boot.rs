@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use super::Node;
+use super::events::payload::{Edge, Payload};
 use super::files::LiveFile;
 use super::kernel::KernelPriority;
+use super::resources::specs::MachineStage;
+use super::sequence::plan::{self, Conditions, Sequence};
+use super::services::{Service, ServiceEvent};
 use super::stats::KERNEL;
 use crate::clock::Moment;
 
 /// How long a machine has been up when the cluster starts.
 pub(super) const UPTIME: Duration = Duration::from_secs(600);
 
-pub(super) fn write_logs(node: &Node, boot: Moment) {
+pub(super) fn write_kernel_log(node: &Node, boot: Moment) {
     let identity = &node.identity;
     let at = |second: u64| boot.shifted(Duration::from_secs(second), false);
     let kernel = [
@@ -33,20 +37,93 @@ pub(super) fn write_logs(node: &Node, boot: Moment) {
         node.kernel
             .append("user", KernelPriority::Warning, at(second as u64 + 10), text);
     }
+}
+
+pub(super) fn write_logs(node: &Node, boot: Moment) {
     for (second, (id, service)) in node.services.all().iter().enumerate() {
-        let stamp = at(second as u64 + 1);
+        let stamp = boot.shifted(Duration::from_secs(second as u64 + 1), false);
         for (step, event) in service.events.iter().enumerate() {
-            let line = match id.as_str() {
-                "machined" | "apid" => {
-                    format!("{} {id}: {}", event.at.go_log_prefix(), event.message)
-                }
-                _ => format!(
-                    "{{\"ts\":\"{}\",\"level\":\"info\",\"service\":\"{id}\",\"step\":{step},\"msg\":{}}}",
-                    stamp.rfc3339(),
-                    crate::text::go_quoted(&event.message)
-                ),
-            };
-            node.logs.append(id, &line);
+            write_log_line(node, id, event, stamp, step);
+        }
+    }
+}
+
+fn write_log_line(node: &Node, id: &str, event: &ServiceEvent, stamp: Moment, step: usize) {
+    let line = match id {
+        "machined" | "apid" => {
+            format!("{} {id}: {}", event.at.go_log_prefix(), event.message)
+        }
+        _ => format!(
+            "{{\"ts\":\"{}\",\"level\":\"info\",\"service\":\"{id}\",\"step\":{step},\"msg\":{}}}",
+            stamp.rfc3339(),
+            crate::text::go_quoted(&event.message)
+        ),
+    };
+    node.logs.append(id, &line);
+}
+
+/// Lets the log of a service, and that of `machined`, say what happened to it.
+pub(super) fn log_service_event(node: &Node, id: &str, event: &ServiceEvent) {
+    write_log_line(node, id, event, event.at, 0);
+    let line = format!(
+        "{} [talos] service[{id}]({}): {}",
+        event.at.go_log_prefix(),
+        event.state,
+        event.message
+    );
+    node.logs.append("machined", &line);
+}
+
+/// The events of the boot of a machine that has been up for [`UPTIME`].
+pub(super) fn write_events(node: &Node) {
+    let mut past = Past {
+        node,
+        earlier: UPTIME,
+    };
+    let conditions = Conditions {
+        container: node.platform.is_container(),
+        ..Conditions::default()
+    };
+    let services = node.services.all();
+    for sequence in [Sequence::Initialize, Sequence::Install, Sequence::Boot] {
+        past.add(Payload::sequence(sequence.as_str(), Edge::Start));
+        if sequence != Sequence::Install {
+            past.add(Payload::machine_status(MachineStage::Booting, &[]));
+        }
+        for phase in plan::phases(sequence, &conditions) {
+            past.add(Payload::phase(phase.name, Edge::Start));
+            for task in phase.tasks {
+                past.add(Payload::task(task, Edge::Start));
+            }
+            if phase.name == "startEverything" {
+                past.services(&services);
+            }
+            for task in phase.tasks {
+                past.add(Payload::task(task, Edge::Stop));
+            }
+            past.add(Payload::phase(phase.name, Edge::Stop));
+        }
+        past.add(Payload::sequence(sequence.as_str(), Edge::Stop));
+    }
+}
+
+/// Publishes events of the past, the oldest first, each a little later than the one before.
+struct Past<'a> {
+    node: &'a Node,
+    earlier: Duration,
+}
+
+impl Past<'_> {
+    fn add(&mut self, payload: Payload) {
+        self.node.events.publish_past(payload, self.earlier);
+        self.earlier = self.earlier.saturating_sub(Duration::from_millis(250));
+    }
+
+    fn services(&mut self, services: &[(String, Service)]) {
+        for (id, service) in services {
+            for event in &service.events {
+                self.add(Payload::service(id, event.state, &event.message, &service.health));
+            }
         }
     }
 }

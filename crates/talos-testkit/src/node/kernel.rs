@@ -69,6 +69,12 @@ impl KernelLog {
         self.count.send_replace(count);
     }
 
+    /// Forgets all messages, as a reboot does.
+    pub(crate) fn clear(&self) {
+        self.lines.lock().clear();
+        self.count.send_replace(0);
+    }
+
     /// The messages from the first one on, or only later ones with `tail`; waits for more with `follow`.
     pub(crate) fn read(
         self: Arc<Self>,

@@ -28,6 +28,11 @@ impl LogStore {
         self.buffers.lock().get(service).cloned()
     }
 
+    /// Forgets all logs, as a reboot does. Readers that are open see no more of them.
+    pub(crate) fn clear(&self) {
+        self.buffers.lock().clear();
+    }
+
     /// The names of all logs.
     pub(crate) fn ids(&self) -> Vec<String> {
         self.buffers.lock().keys().cloned().collect()

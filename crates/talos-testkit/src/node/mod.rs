@@ -1,34 +1,50 @@
 //! What a simulated machine is and knows, without any gRPC.
 
+pub(crate) mod events;
 pub(crate) mod files;
+pub(crate) mod installation;
 pub(crate) mod kernel;
 pub(crate) mod logs;
+pub(crate) mod platform;
+pub(crate) mod power;
 pub(crate) mod resources;
+pub(crate) mod sequence;
 pub(crate) mod services;
 pub(crate) mod stats;
+pub(crate) mod status;
+pub(crate) mod volumes;
 
 mod boot;
+mod config;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Moment;
 use crate::rng::SimRng;
 use crate::sync::Guarded;
+use events::EventBus;
 use files::{Contents, FileTree, LiveFile};
+use installation::{Installation, Installer};
 use kernel::KernelLog;
 use logs::LogStore;
+use platform::PlatformMode;
+use power::{Host, PowerState, Timings};
 use resources::ResourceStore;
 use resources::collection::Collection;
 use resources::handle::HasResources;
 use resources::special;
 use resources::specs::{self, MachineStage};
+use sequence::Sequencer;
 use services::ServiceTable;
 use stats::{LoadAverages, MemoryInfo, TalosVersion};
+use status::Unmet;
+use volumes::Volumes;
 
 /// Role of a machine in its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +118,25 @@ pub(crate) struct ClusterFacts {
     pub(crate) kubeconfig: String,
     /// The `Members` resources, which all nodes agree about.
     pub(crate) members: Arc<Collection>,
+    /// Whether etcd has a cluster to be part of.
+    pub(crate) bootstrapped: watch::Sender<bool>,
+}
+
+impl ClusterFacts {
+    /// Waits until the cluster is bootstrapped.
+    pub(crate) async fn until_bootstrapped(&self) {
+        // The sender lives as long as `self`, so that waiting cannot fail.
+        let _ = self.bootstrapped.subscribe().wait_for(|done| *done).await;
+    }
+}
+
+/// What a machine is made of, besides its identity.
+#[derive(Debug, Clone)]
+pub(crate) struct Making {
+    /// The Talos release.
+    pub(crate) tag: String,
+    pub(crate) platform: PlatformMode,
+    pub(crate) timings: Timings,
 }
 
 /// One simulated machine.
@@ -119,6 +154,18 @@ pub(crate) struct Node {
     pub(crate) boot_id: Guarded<String>,
     pub(crate) stage: Guarded<MachineStage>,
     pub(crate) resources: ResourceStore,
+    pub(crate) events: Arc<EventBus>,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) installation: Guarded<Installation>,
+    pub(crate) installer: Guarded<Installer>,
+    pub(crate) volumes: Guarded<Volumes>,
+    pub(crate) platform: PlatformMode,
+    pub(crate) timings: Guarded<Timings>,
+    pub(crate) power_state: Guarded<PowerState>,
+    unmet: Guarded<Unmet>,
+    /// The latest machine status on the event bus.
+    published_status: Guarded<Option<(MachineStage, Vec<(&'static str, String)>)>>,
+    host: OnceLock<Box<dyn Host>>,
     /// Cancelled when the machine goes down; `None` while it is down.
     power: Guarded<Option<CancellationToken>>,
     rng: SimRng,
@@ -127,11 +174,18 @@ pub(crate) struct Node {
 
 impl Node {
     /// A machine that has booted and runs.
-    pub(crate) fn booted(identity: Identity, cluster: Arc<ClusterFacts>, tag: &str, rng: SimRng) -> Self {
+    pub(crate) fn booted(
+        identity: Identity,
+        cluster: Arc<ClusterFacts>,
+        making: &Making,
+        rng: SimRng,
+    ) -> Self {
         let boot = Moment::now().shifted(boot::UPTIME, true);
         let control_plane = identity.role == MachineRole::ControlPlane;
+        let wanted = services::wanted(control_plane, making.platform.is_container());
+        let tag = making.tag.as_str();
         let node = Self {
-            services: ServiceTable::booted(control_plane, boot),
+            services: ServiceTable::booted(&wanted, boot),
             logs: LogStore::default(),
             kernel: Arc::default(),
             files: FileTree::default(),
@@ -144,14 +198,27 @@ impl Node {
             boot_id: Guarded::new(rng.fork("boot id").uuid()),
             stage: Guarded::default(),
             resources: ResourceStore::new(rng.fork("cookie").next_u64(), Arc::clone(&cluster.members)),
+            events: Arc::new(EventBus::new(rng.fork("events"))),
+            sequencer: Sequencer::default(),
+            installation: Guarded::new(Installation::new(tag, !making.platform.is_container())),
+            installer: Guarded::default(),
+            volumes: Guarded::new(volumes::of_the_system_disk()),
+            platform: making.platform,
+            timings: Guarded::new(making.timings),
+            power_state: Guarded::default(),
+            unmet: Guarded::default(),
+            published_status: Guarded::default(),
+            host: OnceLock::new(),
             power: Guarded::default(),
             identity,
             cluster,
             rng,
             draws: AtomicU64::new(0),
         };
+        boot::write_kernel_log(&node, boot);
         boot::write_logs(&node, boot);
         boot::write_files(&node);
+        boot::write_events(&node);
         node.publish_all();
         node
     }
@@ -172,19 +239,22 @@ impl Node {
         self.publish_all();
     }
 
+    /// The role that the machine's configuration gives it.
+    pub(crate) fn machine_role(&self) -> Option<MachineRole> {
+        Some(self.identity.role)
+    }
+
+    /// The services that a configured machine runs, in the order in which they start.
+    pub(crate) fn wanted_services(&self) -> Vec<&'static str> {
+        let control_plane = self.identity.role == MachineRole::ControlPlane;
+        services::wanted(control_plane, self.platform.is_container())
+    }
+
     /// Lets the resources say which Talos the machine runs.
     pub(crate) fn publish_version(&self) {
         let tag = self.version.lock().tag.clone();
         self.resources.put(specs::version(&tag));
         self.resources.put(specs::member(&self.identity, &tag));
-    }
-
-    /// Lets the resources say what the machine does, which services run and whether all is ready.
-    pub(crate) fn publish_status(&self) {
-        self.resources.put_services(&self.services.all());
-        let stage = *self.stage.lock();
-        self.resources
-            .put(specs::machine_status(stage, self.services.unmet()));
     }
 
     /// The bytes a regular file has right now.

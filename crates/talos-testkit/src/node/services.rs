@@ -9,6 +9,10 @@ use crate::sync::Guarded;
 /// Most events kept per service.
 const MAX_EVENTS: usize = 64;
 
+/// Process id of the first service, and how far apart those of services are.
+const FIRST_PID: usize = 1000;
+const PID_STEP: usize = 37;
+
 /// State of a Talos service, with the names `ServiceList` uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,6 +84,8 @@ pub(crate) struct Service {
     pub(crate) state: ServiceState,
     pub(crate) health: Health,
     pub(crate) events: VecDeque<ServiceEvent>,
+    /// Process id of the latest run, 0 before the first.
+    pid: usize,
     has_check: bool,
 }
 
@@ -96,6 +102,7 @@ impl Service {
             state: ServiceState::Initialized,
             health,
             events: VecDeque::new(),
+            pid: 0,
             has_check,
         }
     }
@@ -133,7 +140,7 @@ impl Service {
         }
     }
 
-    fn checked(&mut self, at: Moment, healthy: bool, message: &str) {
+    fn checked(&mut self, at: Moment, healthy: bool, message: &str) -> String {
         self.health = Health {
             unknown: false,
             healthy,
@@ -145,7 +152,8 @@ impl Service {
         } else {
             format!("Health check failed: {message}")
         };
-        self.event(at, self.state, text);
+        self.event(at, self.state, text.clone());
+        text
     }
 }
 
@@ -155,41 +163,57 @@ pub(crate) struct ServiceTable {
     services: Guarded<BTreeMap<String, Service>>,
 }
 
-/// Services of every node, and whether they have a health check.
-const COMMON: [(&str, bool); 9] = [
-    ("apid", true),
-    ("auditd", true),
-    ("containerd", true),
-    ("cri", true),
-    ("dashboard", false),
-    ("kubelet", true),
-    ("machined", true),
-    ("syslogd", true),
-    ("udevd", true),
+/// Services of a machine by what it is: those of every one, those of a control plane, those of a container.
+const COMMON: [&str; 9] = [
+    "machined",
+    "udevd",
+    "auditd",
+    "syslogd",
+    "containerd",
+    "apid",
+    "dashboard",
+    "cri",
+    "kubelet",
 ];
+const IN_CONTAINER: [&str; 5] = ["machined", "containerd", "apid", "cri", "kubelet"];
+const CONTROL_PLANE: [&str; 2] = ["trustd", "etcd"];
 
-/// Services of control plane nodes only.
-const CONTROL_PLANE: [(&str, bool); 2] = [("etcd", true), ("trustd", true)];
+/// The services of a configured machine, in the order in which they start.
+pub(crate) fn wanted(control_plane: bool, container: bool) -> Vec<&'static str> {
+    let common = if container {
+        IN_CONTAINER.as_slice()
+    } else {
+        COMMON.as_slice()
+    };
+    let extra = if control_plane {
+        CONTROL_PLANE.as_slice()
+    } else {
+        &[]
+    };
+    common.iter().chain(extra).copied().collect()
+}
+
+/// Whether the health of a service is looked at.
+fn has_check(id: &str) -> bool {
+    id != "dashboard" && !id.starts_with("ext-")
+}
 
 impl ServiceTable {
     /// The services of a booted, healthy node, started one second apart from `boot` on.
-    pub(crate) fn booted(control_plane: bool, boot: Moment) -> Self {
+    pub(crate) fn booted(wanted: &[&str], boot: Moment) -> Self {
         let table = Self::default();
-        let extra = if control_plane {
-            CONTROL_PLANE.as_slice()
-        } else {
-            &[]
-        };
-        for (index, (id, has_check)) in COMMON.iter().chain(extra).enumerate() {
+        for (index, id) in wanted.iter().enumerate() {
+            let has_check = has_check(id);
             let at = boot.shifted(std::time::Duration::from_secs(index as u64 + 1), false);
-            let mut service = Service::new(*has_check);
-            let pid = 1000 + 37 * index;
+            let mut service = Service::new(has_check);
+            let pid = FIRST_PID + PID_STEP * index;
+            service.pid = pid;
             service.event(at, ServiceState::Starting, "Starting service");
             service.event(at, ServiceState::Waiting, waiting_for(id));
             service.event(at, ServiceState::Preparing, "Running pre state");
             service.event(at, ServiceState::Preparing, "Creating service runner");
             service.event(at, ServiceState::Running, started(id, pid));
-            if *has_check {
+            if has_check {
                 service.checked(at, true, "");
             }
             table.services.lock().insert((*id).to_owned(), service);
@@ -205,23 +229,52 @@ impl ServiceTable {
             .collect()
     }
 
-    /// Moves a service to `state` with an event; adds it, with a health check, if it is new.
+    /// The state of a service; `None` if there is none called `id`.
+    pub(crate) fn state(&self, id: &str) -> Option<ServiceState> {
+        self.services.lock().get(id).map(|service| service.state)
+    }
+
+    pub(crate) fn health(&self, id: &str) -> Option<Health> {
+        self.services.lock().get(id).map(|service| service.health.clone())
+    }
+
+    /// The process id of the latest run of a service, 0 if it has not run.
+    pub(crate) fn pid(&self, id: &str) -> usize {
+        self.services.lock().get(id).map_or(0, |service| service.pid)
+    }
+
+    /// Gives a service that is about to run a process id of its own.
+    pub(crate) fn new_pid(&self, id: &str) -> usize {
+        let mut services = self.services.lock();
+        let highest = services.values().map(|service| service.pid).max();
+        let pid = highest.map_or(FIRST_PID, |highest| highest.max(FIRST_PID) + PID_STEP);
+        if let Some(service) = services.get_mut(id) {
+            service.pid = pid;
+        }
+        pid
+    }
+
+    /// Forgets all services, as a reboot does.
+    pub(crate) fn clear(&self) {
+        self.services.lock().clear();
+    }
+
+    /// Moves a service to `state` with an event; adds it if it is new.
     pub(crate) fn set_state(&self, id: &str, state: ServiceState, message: &str) {
         let mut services = self.services.lock();
         let service = services
             .entry(id.to_owned())
-            .or_insert_with(|| Service::new(!id.starts_with("ext-")));
+            .or_insert_with(|| Service::new(has_check(id)));
         service.event(Moment::now(), state, message);
     }
 
-    /// Reports the result of a health check; `None` if there is no such service, it has no check, or it
-    /// does not run.
-    pub(crate) fn set_health(&self, id: &str, healthy: bool, message: &str) -> Option<()> {
+    /// Reports the result of a health check and returns the text of its event; `None` if there is no such
+    /// service, it has no check, or it does not run.
+    pub(crate) fn set_health(&self, id: &str, healthy: bool, message: &str) -> Option<String> {
         let mut services = self.services.lock();
         let checkable = |service: &&mut Service| service.has_check && service.state == ServiceState::Running;
         let service = services.get_mut(id).filter(checkable)?;
-        service.checked(Moment::now(), healthy, message);
-        Some(())
+        Some(service.checked(Moment::now(), healthy, message))
     }
 
     /// Why the services of the node are not ready, in Talos's words; `None` if they are.
@@ -239,7 +292,7 @@ impl ServiceTable {
     }
 }
 
-fn waiting_for(id: &str) -> &'static str {
+pub(crate) fn waiting_for(id: &str) -> &'static str {
     match id {
         "etcd" => "Waiting for service \"cri\" to be \"up\", time sync, network, etcd spec",
         "kubelet" => "Waiting for service \"cri\" to be \"up\", time sync, network",
@@ -248,11 +301,20 @@ fn waiting_for(id: &str) -> &'static str {
     }
 }
 
-fn started(id: &str, pid: usize) -> String {
+/// The message of a service that now runs.
+pub(crate) fn started(id: &str, pid: usize) -> String {
     match id {
         "etcd" | "kubelet" => format!("Started task {id} (PID {pid}) for container {id}"),
         "auditd" | "machined" | "syslogd" => "Service started as goroutine".to_owned(),
         _ => format!("Process Process([\"/sbin/{id}\"]) started with PID {pid}"),
+    }
+}
+
+/// The message of a service that is being stopped; `pid` as when it started.
+pub(crate) fn stopping(id: &str, pid: usize) -> String {
+    match id {
+        "etcd" | "kubelet" => format!("Sending SIGTERM to task {id} (PID {pid}, container {id})"),
+        _ => format!("Sending SIGTERM to Process([\"/sbin/{id}\"])"),
     }
 }
 
@@ -261,7 +323,7 @@ mod tests {
     use super::*;
 
     fn table() -> ServiceTable {
-        ServiceTable::booted(true, Moment::from_unix(1_767_323_045, 0))
+        ServiceTable::booted(&wanted(true, false), Moment::from_unix(1_767_323_045, 0))
     }
 
     fn ids(table: &ServiceTable) -> Vec<String> {
@@ -289,7 +351,10 @@ mod tests {
             "udevd",
         ];
         assert_eq!(found, expected);
-        let worker = ids(&ServiceTable::booted(false, Moment::from_unix(0, 0)));
+        let worker = ids(&ServiceTable::booted(
+            &wanted(false, false),
+            Moment::from_unix(0, 0),
+        ));
         assert!(
             !worker.iter().any(|id| id == "etcd" || id == "trustd"),
             "{worker:?}"

@@ -3,16 +3,20 @@
 
 mod certificates;
 mod control;
+mod events;
 mod files;
 mod logs;
+mod power;
 mod resource_control;
 mod resource_server;
 mod resources;
 mod roles;
 mod routing;
+mod service_control;
 mod serving;
 mod several_nodes;
 mod system;
+mod upgrade;
 mod wire;
 
 use talos_testkit::{SimCluster, SimClusterBuilder};

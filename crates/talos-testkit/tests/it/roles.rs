@@ -19,6 +19,11 @@ async fn status(wire: &Wire, path: &str, headers: &[(&str, &str)]) -> (Code, Str
 #[tokio::test]
 async fn each_rpc_lets_exactly_its_roles_in() {
     let cluster = single().await;
+    let node = cluster.node(0);
+    // The first tasks of whatever would take the machine down.
+    for task in ["stopAllPods", "storeShutdownEmergency", "denyNewServices"] {
+        node.hold_task(task);
+    }
     for role in Role::ALL {
         let wire = Wire::with_roles(&cluster, &cluster.node(0), &[role.as_str()]).await;
         for method in METHODS.iter().filter(|method| method.served_by == ServedBy::Apid) {
@@ -72,10 +77,6 @@ async fn what_is_not_simulated_says_so_after_the_role_check() {
         "talos-testkit does not simulate Upgrade yet".to_owned(),
     );
     assert_eq!(status(&admin, path, &[]).await, expected);
-    assert_eq!(
-        status(&admin, "/machine.MachineService/Upgrade", &[]).await,
-        expected
-    );
     let reader = Wire::with_roles(&cluster, &cluster.node(0), &["os:reader"]).await;
     assert_eq!(status(&reader, path, &[]).await.0, Code::PermissionDenied);
 }

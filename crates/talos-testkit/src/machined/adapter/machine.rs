@@ -5,7 +5,9 @@ use talos_proto::machine::machine_service_server::MachineService;
 use talos_proto::machine::*;
 
 use super::{Handlers, rpc};
-use crate::machined::rpc::{files, kubeconfig, later, logs, services, system};
+use crate::machined::rpc::{
+    events, files, kubeconfig, later, logs, power, reset, service_control, services, system, upgrade,
+};
 
 #[rustfmt::skip]
 impl MachineService for Handlers {
@@ -17,7 +19,7 @@ impl MachineService for Handlers {
     rpc! { unary cpu_info(()) -> CpuInfoResponse = later }
     rpc! { unary disk_stats(()) -> DiskStatsResponse = later }
     rpc! { server dmesg(DmesgRequest) -> DmesgStream: Data = logs::dmesg }
-    rpc! { server events(EventsRequest) -> EventsStream: Event = later }
+    rpc! { server events(EventsRequest) -> EventsStream: Event = events::events }
     rpc! { unary etcd_member_list(EtcdMemberListRequest) -> EtcdMemberListResponse = later }
     rpc! { unary etcd_remove_member_by_id(EtcdRemoveMemberByIdRequest) -> EtcdRemoveMemberByIdResponse = later }
     rpc! { unary etcd_leave_cluster(EtcdLeaveClusterRequest) -> EtcdLeaveClusterResponse = later }
@@ -43,18 +45,18 @@ impl MachineService for Handlers {
     rpc! { unary network_device_stats(()) -> NetworkDeviceStatsResponse = later }
     rpc! { unary processes(()) -> ProcessesResponse = later }
     rpc! { server read(ReadRequest) -> ReadStream: Data = files::read }
-    rpc! { unary reboot(RebootRequest) -> RebootResponse = later }
+    rpc! { unary reboot(RebootRequest) -> RebootResponse = power::reboot }
     rpc! { unary restart(RestartRequest) -> RestartResponse = later }
-    rpc! { unary rollback(RollbackRequest) -> RollbackResponse = later }
-    rpc! { unary reset(ResetRequest) -> ResetResponse = later }
+    rpc! { unary rollback(RollbackRequest) -> RollbackResponse = power::rollback }
+    rpc! { unary reset(ResetRequest) -> ResetResponse = reset::reset }
     rpc! { unary service_list(()) -> ServiceListResponse = services::service_list }
-    rpc! { unary service_restart(ServiceRestartRequest) -> ServiceRestartResponse = later }
-    rpc! { unary service_start(ServiceStartRequest) -> ServiceStartResponse = later }
-    rpc! { unary service_stop(ServiceStopRequest) -> ServiceStopResponse = later }
-    rpc! { unary shutdown(ShutdownRequest) -> ShutdownResponse = later }
+    rpc! { unary service_restart(ServiceRestartRequest) -> ServiceRestartResponse = service_control::restart }
+    rpc! { unary service_start(ServiceStartRequest) -> ServiceStartResponse = service_control::start }
+    rpc! { unary service_stop(ServiceStopRequest) -> ServiceStopResponse = service_control::stop }
+    rpc! { unary shutdown(ShutdownRequest) -> ShutdownResponse = power::shutdown }
     rpc! { unary stats(StatsRequest) -> StatsResponse = later }
     rpc! { unary system_stat(()) -> SystemStatResponse = later }
-    rpc! { unary upgrade(UpgradeRequest) -> UpgradeResponse = later }
+    rpc! { unary upgrade(UpgradeRequest) -> UpgradeResponse = upgrade::upgrade }
     rpc! { unary version(()) -> VersionResponse = system::version }
     rpc! { unary generate_client_configuration(GenerateClientConfigurationRequest) -> GenerateClientConfigurationResponse = later }
     rpc! { server packet_capture(PacketCaptureRequest) -> PacketCaptureStream: Data = later }

@@ -1,12 +1,17 @@
 //! What each RPC does, one file per area. Functions take the call's context and the request, and know
 //! nothing of HTTP, routing or authorization.
 
+pub(super) mod events;
 pub(super) mod files;
 pub(super) mod kubeconfig;
 pub(super) mod logs;
+pub(super) mod power;
+pub(super) mod reset;
 pub(super) mod resources;
+pub(super) mod service_control;
 pub(super) mod services;
 pub(super) mod system;
+pub(super) mod upgrade;
 
 use std::pin::Pin;
 use std::sync::Arc;

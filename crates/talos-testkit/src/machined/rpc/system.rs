@@ -20,8 +20,8 @@ pub(in crate::machined) async fn version(call: Call, _: ()) -> Result<VersionRes
         arch: "amd64".to_owned(),
     };
     let platform = PlatformInfo {
-        name: "metal".to_owned(),
-        mode: "metal".to_owned(),
+        name: call.node.platform.platform().to_owned(),
+        mode: call.node.platform.as_str().to_owned(),
     };
     let message = Version {
         metadata: None,

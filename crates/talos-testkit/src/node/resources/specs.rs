@@ -90,7 +90,7 @@ impl MachineStage {
     }
 
     /// Conditions are looked at only while the machine starts or runs.
-    const fn has_conditions(self) -> bool {
+    pub(crate) const fn has_conditions(self) -> bool {
         matches!(self, Self::Booting | Self::Running)
     }
 
@@ -108,28 +108,31 @@ impl MachineStage {
     }
 }
 
-/// The stage of the machine; `services` says why its services are not ready.
-pub(crate) fn machine_status(stage: MachineStage, services: Option<String>) -> Draft {
-    let reason = services.filter(|_| stage.has_conditions());
+/// The stage of the machine, and names and reasons of what it waits for; none means ready.
+pub(crate) fn machine_status(stage: MachineStage, unmet: &[(&'static str, String)]) -> Draft {
     let mut yaml = format!(
         "stage: {}\nstatus:\n    ready: {}\n",
         stage.as_str(),
-        reason.is_none()
+        unmet.is_empty()
     );
-    match &reason {
-        None => yaml.push_str("    unmetConditions: []\n"),
-        Some(reason) => yaml.push_str(&format!(
-            "    unmetConditions:\n        - name: services\n          reason: {}\n",
+    yaml.push_str(if unmet.is_empty() {
+        "    unmetConditions: []\n"
+    } else {
+        "    unmetConditions:\n"
+    });
+    for (name, reason) in unmet {
+        yaml.push_str(&format!(
+            "        - name: {name}\n          reason: {}\n",
             scalar(reason)
-        )),
+        ));
     }
-    let unmet = reason.map(|reason| UnmetCondition {
-        name: "services".to_owned(),
-        reason,
+    let unmet_conditions = unmet.iter().map(|(name, reason)| UnmetCondition {
+        name: (*name).to_owned(),
+        reason: reason.clone(),
     });
     let status = MachineStatusStatus {
-        ready: unmet.is_none(),
-        unmet_conditions: unmet.into_iter().collect(),
+        ready: unmet.is_empty(),
+        unmet_conditions: unmet_conditions.collect(),
     };
     let spec = MachineStatusSpec {
         stage: stage.to_proto().into(),
@@ -239,9 +242,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unmet_conditions_are_reported_while_the_machine_runs_only() {
-        let reason = || Some("etcd not healthy, kubelet not running".to_owned());
-        let running = machine_status(MachineStage::Running, reason());
+    fn unmet_conditions_are_reported() {
+        let unmet = [("services", "etcd not healthy, kubelet not running".to_owned())];
+        let running = machine_status(MachineStage::Running, &unmet);
         assert_eq!(
             running.yaml_spec,
             "stage: running\nstatus:\n    ready: false\n    unmetConditions:\n        - name: services\n          \
@@ -249,7 +252,7 @@ mod tests {
         );
         let decoded = MachineStatusSpec::decode(running.proto_spec).unwrap();
         assert_eq!(decoded.status.unwrap().unmet_conditions[0].name, "services");
-        let resetting = machine_status(MachineStage::Resetting, reason());
+        let resetting = machine_status(MachineStage::Resetting, &[]);
         assert_eq!(
             resetting.yaml_spec,
             "stage: resetting\nstatus:\n    ready: true\n    unmetConditions: []\n"

@@ -1,0 +1,69 @@
+//! Plugs machines into the network and the runtime.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+
+use tokio_util::task::TaskTracker;
+
+use super::SimNode;
+use super::endpoint::Endpoint;
+use crate::network::Network;
+use crate::node::power::{ApiMode, Host};
+
+/// The socket, in every sense, of one machine.
+pub(super) struct Mains {
+    /// Weak, because the machine that holds this is part of the network.
+    network: Weak<Network>,
+    endpoints: Arc<[Endpoint]>,
+    tasks: TaskTracker,
+    index: usize,
+}
+
+impl Mains {
+    pub(super) fn of(node: &SimNode) -> Self {
+        Self {
+            network: Arc::downgrade(&node.network),
+            endpoints: Arc::clone(&node.endpoints),
+            tasks: node.tasks.clone(),
+            index: node.index,
+        }
+    }
+
+    /// `None` when the cluster is gone.
+    fn node(&self) -> Option<SimNode> {
+        Some(SimNode {
+            network: self.network.upgrade()?,
+            endpoints: Arc::clone(&self.endpoints),
+            tasks: self.tasks.clone(),
+            index: self.index,
+        })
+    }
+}
+
+impl Host for Mains {
+    fn disconnect(&self) {
+        if let Some(node) = self.node() {
+            node.close_api();
+        }
+    }
+
+    fn connect(&self, api: ApiMode) {
+        let Some(node) = self.node() else { return };
+        if let Err(error) = node.open_api(api) {
+            tracing::warn!(node = node.name(), %error, "the API of a machine cannot be opened");
+        }
+    }
+
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.tasks.spawn(task);
+    }
+}
+
+impl fmt::Debug for Mains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mains")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}

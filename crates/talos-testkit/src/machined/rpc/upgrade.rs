@@ -1,0 +1,67 @@
+//! The upgrade of older clients: one call that pulls, writes and restarts.
+
+use talos_proto::machine::{Upgrade, UpgradeRequest, UpgradeResponse, upgrade_request};
+use tonic::Status;
+
+use super::Call;
+use crate::node::installation::release_of;
+use crate::node::sequence::plan::{Conditions, Sequence};
+use crate::node::sequence::{Intent, Job};
+
+pub(in crate::machined) async fn upgrade(
+    call: Call,
+    request: UpgradeRequest,
+) -> Result<UpgradeResponse, Status> {
+    call.not_in_agent()?;
+    call.not_in_container()?;
+    if !call.node.installation.lock().is_installed() {
+        return Err(Status::failed_precondition("Talos is not installed"));
+    }
+    let invalid = |error: String| {
+        Status::unknown(format!(
+            "error validating installer image \"{}\": {error}",
+            request.image
+        ))
+    };
+    if let Some(error) = call.node.installer.lock().pull_failure.take() {
+        return Err(invalid(error));
+    }
+    if request.image.is_empty() {
+        return Err(invalid(
+            "failed to parse image reference \"\": repository name must have at least one component"
+                .to_owned(),
+        ));
+    }
+    let current = call.node.version.lock().tag.clone();
+    let tag = release_of(&request.image).unwrap_or(current);
+    let powercycle = request.reboot_mode == i32::from(upgrade_request::RebootMode::Powercycle);
+    let (sequence, conditions) = if request.stage {
+        call.node.installation.lock().stage(&tag);
+        (
+            Sequence::StageUpgrade,
+            Conditions {
+                kexec: !powercycle,
+                ..call.node.conditions()
+            },
+        )
+    } else {
+        (
+            Sequence::Upgrade,
+            Conditions {
+                kexec: true,
+                drain: true,
+                ..call.node.conditions()
+            },
+        )
+    };
+    let mut job = Job::new(sequence, conditions);
+    job.intent = Intent::Upgrade { tag, powercycle };
+    let actor_id = call.act(job);
+    Ok(UpgradeResponse {
+        messages: vec![Upgrade {
+            metadata: None,
+            ack: "Upgrade request received".to_owned(),
+            actor_id,
+        }],
+    })
+}

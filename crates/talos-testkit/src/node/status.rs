@@ -1,0 +1,166 @@
+//! What a machine says about itself: its stage, and what it waits for.
+
+use std::collections::BTreeMap;
+
+use super::events::payload::Payload;
+use super::resources::specs::{self, MachineStage};
+use super::services::{ServiceEvent, ServiceState};
+use super::{Node, boot};
+use crate::clock::Moment;
+use crate::text::go_quoted;
+
+/// Something that has to be met before a machine is ready, in the order of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ReadyCondition {
+    /// The clock is synchronized.
+    Time,
+    /// Addresses, connectivity and hostname are there.
+    Network,
+    /// Services run and are healthy. Follows from the services.
+    Services,
+    /// Static pods of the control plane run.
+    StaticPods,
+    /// The Kubernetes node is ready.
+    NodeReady,
+}
+
+impl ReadyCondition {
+    /// The name in events and resources.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Network => "network",
+            Self::Services => "services",
+            Self::StaticPods => "staticPods",
+            Self::NodeReady => "nodeReady",
+        }
+    }
+}
+
+/// Reasons of the conditions that are not met, besides those that follow from services.
+pub(crate) type Unmet = BTreeMap<ReadyCondition, String>;
+
+impl Node {
+    pub(crate) fn stage(&self) -> MachineStage {
+        *self.stage.lock()
+    }
+
+    /// Moves the machine to `stage`.
+    pub(crate) fn enter(&self, stage: MachineStage) {
+        *self.stage.lock() = stage;
+        self.publish_status();
+    }
+
+    /// Says why `condition` is not met, or with `None` that it is.
+    pub(crate) fn set_condition(&self, condition: ReadyCondition, reason: Option<String>) {
+        let mut unmet = self.unmet.lock();
+        match reason {
+            Some(reason) => {
+                unmet.insert(condition, reason);
+            }
+            None => {
+                unmet.remove(&condition);
+            }
+        }
+        drop(unmet);
+        self.publish_status();
+    }
+
+    /// What a machine that has just been switched on lacks.
+    pub(super) fn conditions_of_boot(&self) {
+        let node_ready = format!("node {} is not ready", go_quoted(&self.identity.hostname));
+        *self.unmet.lock() = BTreeMap::from([
+            (ReadyCondition::Time, "time is not synced".to_owned()),
+            (
+                ReadyCondition::Network,
+                "waiting on: address, connectivity, etc-files, hostname".to_owned(),
+            ),
+            (ReadyCondition::NodeReady, node_ready),
+        ]);
+        *self.stage.lock() = MachineStage::Booting;
+    }
+
+    /// The network is up: addresses are assigned.
+    pub(super) fn network_is_up(&self) {
+        self.set_condition(ReadyCondition::Network, None);
+        self.publish_addresses();
+    }
+
+    pub(super) fn publish_addresses(&self) {
+        let addresses = self.identity.addresses();
+        let addresses = addresses.iter().map(ToString::to_string).collect();
+        self.events
+            .publish("", Payload::address(&self.identity.hostname, addresses));
+    }
+
+    /// Reaches what comes after the boot: the clock and Kubernetes.
+    pub(super) async fn settle(&self) {
+        let boot_id = self.boot_id.lock().clone();
+        for condition in [ReadyCondition::Time, ReadyCondition::NodeReady] {
+            self.tick().await;
+            if *self.boot_id.lock() == boot_id {
+                self.set_condition(condition, None);
+            }
+        }
+    }
+
+    /// Names and reasons of what the machine waits for right now.
+    pub(crate) fn unmet_conditions(&self) -> Vec<(&'static str, String)> {
+        if !self.stage().has_conditions() {
+            return Vec::new();
+        }
+        let mut unmet = self.unmet.lock().clone();
+        if let Some(reason) = self.services.unmet() {
+            unmet.insert(ReadyCondition::Services, reason);
+        }
+        unmet
+            .into_iter()
+            .map(|(condition, reason)| (condition.as_str(), reason))
+            .collect()
+    }
+
+    /// Lets resources and events say what the machine does, which services run and whether all is ready.
+    pub(crate) fn publish_status(&self) {
+        self.resources.put_services(&self.services.all());
+        // The lock is held until the event is out, so that events come in the order of changes.
+        let mut published = self.published_status.lock();
+        let status = (self.stage(), self.unmet_conditions());
+        self.resources.put(specs::machine_status(status.0, &status.1));
+        if published.as_ref() != Some(&status) {
+            self.events
+                .publish("", Payload::machine_status(status.0, &status.1));
+            *published = Some(status);
+        }
+    }
+
+    /// Moves a service to `state`, with an event that says `message`; events, logs and resources follow.
+    pub(crate) fn service_moves(&self, id: &str, state: ServiceState, message: &str) {
+        self.services.set_state(id, state, message);
+        self.service_changed(id, state, message);
+    }
+
+    /// Reports a health check of a service; `None` if there is no such service, it has no check, or it does
+    /// not run.
+    pub(crate) fn service_checked(&self, id: &str, healthy: bool, message: &str) -> Option<()> {
+        let text = self.services.set_health(id, healthy, message)?;
+        self.service_changed(id, ServiceState::Running, &text);
+        Some(())
+    }
+
+    fn service_changed(&self, id: &str, state: ServiceState, message: &str) {
+        let Some(health) = self.services.health(id) else {
+            return;
+        };
+        self.events
+            .publish("", Payload::service(id, state, message, &health));
+        let event = ServiceEvent {
+            state,
+            message: message.to_owned(),
+            at: Moment::now(),
+        };
+        boot::log_service_event(self, id, &event);
+        self.publish_status();
+    }
+}
