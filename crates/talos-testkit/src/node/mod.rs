@@ -43,7 +43,7 @@ use resources::specs::{self, MachineStage};
 use sequence::Sequencer;
 use services::ServiceTable;
 use stats::{LoadAverages, MemoryInfo, TalosVersion};
-use status::Unmet;
+use status::{MachineStatus, Unmet};
 use volumes::Volumes;
 
 /// Role of a machine in its cluster.
@@ -164,7 +164,7 @@ pub(crate) struct Node {
     pub(crate) power_state: Guarded<PowerState>,
     unmet: Guarded<Unmet>,
     /// The latest machine status on the event bus.
-    published_status: Guarded<Option<(MachineStage, Vec<(&'static str, String)>)>>,
+    published_status: Guarded<Option<MachineStatus>>,
     host: OnceLock<Box<dyn Host>>,
     /// Cancelled when the machine goes down; `None` while it is down.
     power: Guarded<Option<CancellationToken>>,

@@ -39,6 +39,9 @@ impl ReadyCondition {
     }
 }
 
+/// A stage, with names and reasons of what the machine waits for.
+pub(crate) type MachineStatus = (MachineStage, Vec<(&'static str, String)>);
+
 /// Reasons of the conditions that are not met, besides those that follow from services.
 pub(crate) type Unmet = BTreeMap<ReadyCondition, String>;
 

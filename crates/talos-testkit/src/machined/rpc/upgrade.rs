@@ -35,7 +35,16 @@ pub(in crate::machined) async fn upgrade(
     let current = call.node.version.lock().tag.clone();
     let tag = release_of(&request.image).unwrap_or(current);
     let powercycle = request.reboot_mode == i32::from(upgrade_request::RebootMode::Powercycle);
-    let (sequence, conditions) = if request.stage {
+    let (sequence, conditions) = if call.node.machine_role().is_none() {
+        // In maintenance there is only one way.
+        (
+            Sequence::MaintenanceUpgrade,
+            Conditions {
+                kexec: true,
+                ..call.node.conditions()
+            },
+        )
+    } else if request.stage {
         call.node.installation.lock().stage(&tag);
         (
             Sequence::StageUpgrade,
