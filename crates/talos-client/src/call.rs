@@ -1,6 +1,6 @@
 //! How one call is made: whom it is for, how long it may take, and what its failure means.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use talos_proto::methods::MethodInfo;
 use talos_transport::{AnsweredBy, Attempts, Channel, Endpoint, Node, NodeName};
@@ -52,6 +52,16 @@ pub(crate) struct CallInfo {
 }
 
 impl Target {
+    /// What is behind a channel that leads to one server only.
+    pub(crate) fn of_channel(channel: Channel, timeouts: Arc<Timeouts>) -> Self {
+        Self {
+            channel,
+            node: None,
+            timeouts,
+            options: CallOptions::new(),
+        }
+    }
+
     /// The same, with these options for what they set.
     pub(crate) fn with_options(mut self, options: CallOptions) -> Self {
         self.options = options.or(&self.options);
@@ -119,6 +129,40 @@ impl Target {
             }
             Err(status) => Err(call.fail(status)),
         }
+    }
+}
+
+/// Checks of what the caller gave, before anything is dialled.
+impl Target {
+    /// An error about a value that cannot be sent.
+    pub(crate) fn invalid_input(&self, method: &'static MethodInfo, message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::InvalidInput, Origin::Local)
+            .with_method(method.path)
+            .with_node(self.node.clone())
+            .with_message(message)
+    }
+
+    /// Text that must be there.
+    pub(crate) fn require(&self, method: &'static MethodInfo, what: &str, value: &str) -> Result<()> {
+        if value.trim().is_empty() {
+            return Err(self.invalid_input(method, format!("{what} is empty")));
+        }
+        Ok(())
+    }
+
+    /// A time that must not be zero, for the wire.
+    pub(crate) fn positive(
+        &self,
+        method: &'static MethodInfo,
+        what: &str,
+        value: Duration,
+    ) -> Result<prost_types::Duration> {
+        if value.is_zero() {
+            return Err(self.invalid_input(method, format!("{what} is zero")));
+        }
+        value
+            .try_into()
+            .map_err(|_| self.invalid_input(method, format!("{what} is too long")))
     }
 }
 

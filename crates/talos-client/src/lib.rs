@@ -35,6 +35,7 @@ pub use client::{Client, ClientBuilder};
 pub use error::{Code, Error, ErrorKind, Origin, Result};
 pub use node::Node;
 pub use secret::SecretString;
+pub use talos_proto::methods::Role;
 pub use talos_transport::{Endpoint, NodeName};
 
 /// The messages and stubs under this client, for what it does not cover.

@@ -63,6 +63,17 @@ pub enum ConfigError {
         /// The names that exist, sorted.
         known: Vec<String>,
     },
+    /// There is a context of this name already.
+    #[error("{origin} has a context {context:?} already")]
+    ContextExists {
+        /// Where the talosconfig came from.
+        origin: Origin,
+        /// The name.
+        context: String,
+    },
+    /// A context was to get an empty name, which stands for "no current context".
+    #[error("the name of a context must not be empty")]
+    EmptyName,
     /// The context has no endpoints, and none were given otherwise.
     #[error("context {context:?} in {origin} has no endpoints")]
     NoEndpoints {

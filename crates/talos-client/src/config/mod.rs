@@ -14,6 +14,7 @@
 //! You need this module to pick a context by hand, to add contexts, or to write a talosconfig;
 //! [`Client::try_default`](crate::Client::try_default) does the rest.
 
+mod commands;
 mod context;
 mod error;
 mod lookup;

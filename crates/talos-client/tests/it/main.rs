@@ -1,5 +1,6 @@
 //! What users of the client see, against files and against a simulated cluster over real TLS.
 
+mod config_commands;
 mod credentials;
 mod default;
 mod failures;

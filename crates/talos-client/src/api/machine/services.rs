@@ -206,6 +206,83 @@ impl Node {
             .into_iter()
             .find(|service| service.id == id))
     }
+
+    /// Starts a service, and returns the node's words about it. One that runs already is no error.
+    ///
+    /// Nodes allow it for `kubelet` and for extension services (`ext-…`).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for an empty id; nothing is sent then. `Unknown` with `service "…" not defined` for a
+    /// service that does not exist and `doesn't support start operation via API` for all others, and every
+    /// [`ErrorKind`](crate::ErrorKind) of a call.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: once sent, the service may start although nobody waits for the answer.
+    ///
+    /// Upstream: `machine.MachineService/ServiceStart` · talosctl service ID start · since Talos 1.7 or older ·
+    /// role os:operator · idempotent
+    pub async fn start_service(&self, id: impl Into<String>) -> Result<String> {
+        let (target, method, id) = (self.target(), &methods::SERVICE_START, id.into());
+        target.require(method, "service id", &id)?;
+        let message = target
+            .single(method, proto::ServiceStartRequest { id }, |request| async {
+                target.machine().service_start(request).await
+            })
+            .await?;
+        Ok(message.resp)
+    }
+
+    /// Stops a service, and returns the node's words about it. One that is stopped already is no error.
+    ///
+    /// Nodes allow it for extension services (`ext-…`) only.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Node::start_service`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: once sent, the service may stop although nobody waits for the answer.
+    ///
+    /// Upstream: `machine.MachineService/ServiceStop` · talosctl service ID stop · since Talos 1.7 or older · role
+    /// os:operator · idempotent
+    pub async fn stop_service(&self, id: impl Into<String>) -> Result<String> {
+        let (target, method, id) = (self.target(), &methods::SERVICE_STOP, id.into());
+        target.require(method, "service id", &id)?;
+        let message = target
+            .single(method, proto::ServiceStopRequest { id }, |request| async {
+                target.machine().service_stop(request).await
+            })
+            .await?;
+        Ok(message.resp)
+    }
+
+    /// Stops a service and starts it again, and returns the node's words about it.
+    ///
+    /// Nodes allow it for `kubelet` and for extension services (`ext-…`).
+    ///
+    /// # Errors
+    ///
+    /// As for [`Node::start_service`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: once sent, the service may restart although nobody waits for the answer.
+    ///
+    /// Upstream: `machine.MachineService/ServiceRestart` · talosctl service ID restart · since Talos 1.7 or older ·
+    /// role os:operator · unsafe
+    pub async fn restart_service(&self, id: impl Into<String>) -> Result<String> {
+        let (target, method, id) = (self.target(), &methods::SERVICE_RESTART, id.into());
+        target.require(method, "service id", &id)?;
+        let message = target
+            .single(method, proto::ServiceRestartRequest { id }, |request| async {
+                target.machine().service_restart(request).await
+            })
+            .await?;
+        Ok(message.resp)
+    }
 }
 
 #[cfg(test)]
