@@ -41,7 +41,7 @@ impl Node {
         self
     }
 
-    #[cfg(any(feature = "machine", feature = "cosi"))]
+    #[cfg_attr(not(feature = "services"), allow(dead_code, reason = "for calls"))]
     pub(crate) fn target(&self) -> &Target {
         &self.target
     }

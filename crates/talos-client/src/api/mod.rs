@@ -21,4 +21,8 @@ pub mod signer;
 pub mod storage;
 #[cfg(feature = "time")]
 pub mod time;
+#[cfg_attr(
+    not(feature = "services"),
+    allow(unused_imports, unused_macros, reason = "for some services only")
+)]
 mod wire;

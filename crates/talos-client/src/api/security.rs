@@ -154,11 +154,10 @@ impl TrustdClientBuilder {
         if self.token.is_empty() {
             return Err(config("the machine token is empty"));
         }
-        let mut token: MetadataValue<Ascii> = self
-            .token
-            .expose()
-            .parse()
-            .map_err(|_| config("the machine token is not ASCII text"))?;
+        let token = Some(self.token.expose()).filter(|token| token.is_ascii());
+        let mut token: MetadataValue<Ascii> = token
+            .and_then(|token| token.parse().ok())
+            .ok_or_else(|| config("the machine token is not ASCII text"))?;
         token.set_sensitive(true);
         let verification = self
             .verification
