@@ -1,7 +1,7 @@
 //! Why a simulated cluster cannot start.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::pki::PkiError;
@@ -21,11 +21,19 @@ pub enum SimError {
         /// Number of addresses.
         room: usize,
     },
+    /// The ports after the first one that was asked for do not suffice.
+    #[error("there is no port for node {index} when the first one has port {first}")]
+    NoPort {
+        /// Port of the first node.
+        first: u16,
+        /// Index of the node that has none.
+        index: usize,
+    },
     /// A socket could not be opened for listening.
     #[error("listening on {address} failed")]
     Listen {
-        /// The loopback address.
-        address: IpAddr,
+        /// The address; its port is 0 if any would have done.
+        address: SocketAddr,
         /// What the operating system said.
         source: io::Error,
     },
@@ -36,6 +44,12 @@ pub enum SimError {
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// A fault was to be injected into a node that the cluster does not have.
+    #[error("the cluster has no node called {name}")]
+    UnknownNode {
+        /// The name, as it was given.
+        name: String,
     },
     /// The cluster of the node has been shut down or dropped.
     #[error("the cluster has been shut down")]

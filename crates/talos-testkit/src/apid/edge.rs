@@ -9,34 +9,39 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::Apid;
 use super::body::{Abort, OnEnd, RequestRelay, abort_on, compressed};
 use super::frame::Encoding;
+use super::{Apid, Client};
+use crate::fault::{CallSite, Place};
+use crate::record::Arrival;
 use crate::roles::Roles;
 
 impl Apid {
-    /// Serves one HTTP/2 request of a client whose certificate carries `certificate_roles`.
-    pub(crate) async fn handle(self, certificate_roles: Roles, request: Request<Incoming>) -> Response<Body> {
+    /// Serves one HTTP/2 request of `client`, with the faults that it has at this endpoint.
+    pub(crate) async fn handle(self, client: Client, request: Request<Incoming>) -> Response<Body> {
         if let Some(refusal) = not_grpc(&request) {
             return refusal;
         }
         let (mut parts, body) = request.into_parts();
-        let roles = Roles::effective(&certificate_roles, &parts.headers);
-        let endpoint = self.machine.node.identity.address.to_string();
-        let path = parts.uri.path();
-        let call = self
-            .network
-            .recorder
-            .begin(&endpoint, path, &parts.headers, &roles);
+        let roles = Roles::effective(&client.roles, &parts.headers);
+        let path = parts.uri.path().to_owned();
+        let arrival = Arrival {
+            endpoint: &self.machine.identity.address.to_string(),
+            method: &path,
+            authority: parts.uri.authority().map(|authority| authority.as_str()),
+            connection: client.connection,
+            peer: client.peer,
+        };
+        let call = self.network.recorder.begin(arrival, &parts.headers, &roles);
         let end = OnEnd::new({
             let call = call.clone();
             move |status| call.ended(status.code(), status.message())
         });
-        if path.trim_start_matches('/').rsplit_once('/').is_none() {
-            let message = format!("malformed method name: {}", crate::text::go_quoted(path));
-            return end.observe(Status::unimplemented(message).into_http());
-        }
         let encoding = match Encoding::of(&parts.headers) {
+            _ if path.trim_start_matches('/').rsplit_once('/').is_none() => {
+                let message = format!("malformed method name: {}", crate::text::go_quoted(&path));
+                return end.observe(Status::unimplemented(message).into_http());
+            }
             Ok(encoding) => encoding,
             Err(status) => return end.observe(status.into_http()),
         };
@@ -48,27 +53,46 @@ impl Apid {
             move |message: &bytes::Bytes| call.message(message)
         };
         let mut body = RequestRelay::new(body, encoding, on_message);
-        let streams = methods::by_path(path).is_none_or(|method| method.streaming.client_streams());
-        let response = async move {
-            if !streams {
-                body.prefetch().await;
+        let streams = methods::by_path(&path).is_none_or(|method| method.streaming.client_streams());
+        let plan = self.network.faults.call(CallSite {
+            place: Place::Endpoint,
+            node: self.machine.index,
+            from: None,
+            path: &path,
+        });
+        let (certificate_roles, link) = (client.roles, client.link);
+        let served = {
+            let call = call.clone();
+            async move {
+                if !streams {
+                    body.prefetch().await;
+                }
+                self.serve(
+                    certificate_roles,
+                    call,
+                    Request::from_parts(parts, Body::new(body)),
+                )
+                .await
             }
-            self.serve(
-                certificate_roles,
-                call,
-                Request::from_parts(parts, Body::new(body)),
-            )
-            .await
         };
-        let response = match deadline {
-            None => response.await,
-            Some(deadline) => abort_on(response, expiry(deadline)).await,
+        let served = async move {
+            let response = match deadline {
+                None => served.await,
+                Some(deadline) => abort_on(served, expiry(deadline)).await,
+            };
+            let response = end.observe(response);
+            if encoding == Encoding::Gzip {
+                compressed(response)
+            } else {
+                response
+            }
         };
-        let response = end.observe(response);
-        if encoding == Encoding::Gzip {
-            compressed(response)
-        } else {
-            response
+        match plan {
+            None => served.await,
+            Some(plan) => {
+                let notice = move |status: &Status| call.ended(status.code(), status.message());
+                plan.run(served, link, Box::new(notice)).await
+            }
         }
     }
 }

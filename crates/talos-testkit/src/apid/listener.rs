@@ -1,21 +1,26 @@
-//! Sockets of an endpoint: accepting, TLS, HTTP/2.
+//! Connections of an endpoint: accepting, TLS, HTTP/2.
 
-use std::convert::Infallible;
-use std::io;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Apid;
+use super::reply::Sent;
+use super::{Apid, Client};
+use crate::fault::{Abrupt, LinkEnd};
+use crate::network::link::{Line, Link, Tap};
 use crate::pki::LeafFacts;
+use crate::record::ConnectionEntry;
 use crate::roles::Roles;
 
 /// Flow control windows of grpc-go servers in Talos.
@@ -44,28 +49,17 @@ where
     }
 }
 
-/// A source of connections.
-pub(crate) trait Accept {
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>>;
-}
-
 /// Accepts connections until `life` ends, which also ends the connections.
-pub(crate) async fn accept(
-    apid: Apid,
-    source: impl Accept,
-    tls: TlsAcceptor,
-    life: CancellationToken,
-    tasks: TaskTracker,
-) {
+pub(crate) async fn accept(apid: Apid, life: CancellationToken) {
     let executor = OwnedTasks {
-        tasks,
+        tasks: apid.network.tasks.clone(),
         life: life.clone(),
     };
     let accepting = async move {
         loop {
-            match std::future::poll_fn(|cx| source.poll_accept(cx)).await {
+            match poll_fn(|cx| apid.machine.endpoint.poll_accept(cx)).await {
                 Ok(socket) => {
-                    executor.execute(serve(apid.clone(), socket, tls.clone(), executor.clone()));
+                    executor.execute(serve(apid.clone(), socket, executor.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed");
@@ -78,13 +72,55 @@ pub(crate) async fn accept(
     life.run_until_cancelled_owned(accepting).await;
 }
 
-async fn serve(apid: Apid, socket: TcpStream, tls: TlsAcceptor, executor: OwnedTasks) {
+/// Serves one connection, with the faults that it has.
+async fn serve(apid: Apid, socket: TcpStream, executor: OwnedTasks) {
     // A latency hint only.
     let _ = socket.set_nodelay(true);
-    let stream = match tls.accept(socket).await {
+    let peer = socket
+        .peer_addr()
+        .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let (network, machine) = (&apid.network, &apid.machine);
+    let link = Arc::new(Link::new());
+    let registered = network.links.add(machine.index, Arc::clone(&link));
+    let entry = network
+        .recorder
+        .connected(registered.number, &machine.identity.address.to_string(), peer);
+    let verdict = network.faults.accepted(machine.index);
+    link.silence(network.faults.silences(machine.index));
+    if let Some(count) = verdict.cut_after {
+        link.cut_after(count);
+    }
+    if let Some(delay) = verdict.delay {
+        tokio::time::sleep(delay).await;
+    }
+    let certificate = match verdict.end {
+        None => None,
+        Some(LinkEnd::Certificate(certificate)) => Some(certificate),
+        Some(LinkEnd::Refuse | LinkEnd::Reset) => {
+            // Closing without lingering resets.
+            let _ = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+            return;
+        }
+        Some(LinkEnd::BlackHole) => {
+            if !network.faults.silences(machine.index) {
+                return swallow(socket).await;
+            }
+            // Silent for as long as the fault is there.
+            None
+        }
+    };
+    let acceptor = match machine.tls.acceptor(&network.tls, &machine.identity, certificate) {
+        Ok(acceptor) => acceptor,
+        Err(error) => {
+            tracing::error!(%error, "no TLS configuration");
+            return;
+        }
+    };
+    let stream = match acceptor.accept(Line::new(socket, Arc::clone(&link))).await {
         Ok(stream) => stream,
         Err(error) => {
             tracing::debug!(%error, "TLS handshake failed");
+            entry.handshake_failed(&error);
             return;
         }
     };
@@ -92,12 +128,48 @@ async fn serve(apid: Apid, socket: TcpStream, tls: TlsAcceptor, executor: OwnedT
     let leaf = session
         .peer_certificates()
         .and_then(|chain| LeafFacts::parse(chain.first()?));
-    let roles = Arc::new(Roles::new(
-        leaf.map(|leaf| leaf.organizations).unwrap_or_default(),
-    ));
+    let roles = Roles::new(leaf.map(|leaf| leaf.organizations).unwrap_or_default());
+    entry.handshake_done(&roles);
+    let client = Client {
+        roles,
+        link: Some(Arc::clone(&link)),
+        connection: registered.number,
+        peer,
+    };
+    http2(
+        apid.clone(),
+        Tap::new(stream, Arc::clone(&link)),
+        client,
+        executor,
+        &entry,
+    )
+    .await;
+}
+
+/// HTTP/2 on a connection whose client is known.
+async fn http2(
+    apid: Apid,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    client: Client,
+    executor: OwnedTasks,
+    entry: &ConnectionEntry,
+) {
+    let link = client.link.clone();
+    let client = Arc::new(client);
     let service = service_fn(move |request| {
-        let response = apid.clone().handle(Roles::clone(&roles), request);
-        async move { Ok::<_, Infallible>(response.await) }
+        let client = Arc::clone(&client);
+        let response = apid.clone().handle(Client::clone(&client), request);
+        async move {
+            let response = response.await;
+            match response.extensions().get::<Abrupt>() {
+                None => Ok(response.map(|body| Sent::new(body, client.link.clone()))),
+                Some(Abrupt::Reset(code)) => Err(h2::Error::from(h2::Reason::from(*code))),
+                Some(Abrupt::Disconnect) => {
+                    client.link.iter().for_each(|link| link.cut());
+                    std::future::pending().await
+                }
+            }
+        }
     });
     let connection = http2::Builder::new(executor)
         .timer(TokioTimer::new())
@@ -110,7 +182,31 @@ async fn serve(apid: Apid, socket: TcpStream, tls: TlsAcceptor, executor: OwnedT
         .max_local_error_reset_streams(None)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
+    let mut connection = pin!(connection);
+    let told_to_go = async {
+        match &link {
+            Some(link) => link.told_to_go().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut told_to_go = pin!(told_to_go);
+    let mut going = false;
+    let ended = loop {
+        tokio::select! {
+            ended = &mut connection => break ended,
+            () = &mut told_to_go, if !going => {
+                going = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
+        entry.broken(&error.to_string());
     }
+}
+
+/// Takes whatever comes, for as long as it comes, and answers nothing.
+async fn swallow(mut socket: TcpStream) {
+    let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
 }

@@ -7,8 +7,10 @@ pub(crate) mod listener;
 
 mod edge;
 mod fanout;
+mod reply;
 mod splice;
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use tonic::Status;
 use tonic::body::Body;
 
 use crate::call_log::CallLine;
+use crate::fault::{CallSite, Place};
+use crate::network::link::Link;
 use crate::network::{Machine, Network};
 use crate::node::{MachineRole, Node};
 use crate::record::CallEntry;
@@ -26,6 +30,17 @@ use body::{OnEnd, abort_on, with_first_message};
 use director::{Forwarder, Route, decide};
 
 const PROXY_FROM: HeaderName = HeaderName::from_static("proxyfrom");
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    /// Roles of its certificate.
+    pub(crate) roles: Roles,
+    /// The connection, where faults can get at it.
+    pub(crate) link: Option<Arc<Link>>,
+    pub(crate) connection: u64,
+    pub(crate) peer: SocketAddr,
+}
 
 /// The `apid` of one machine.
 #[derive(Debug, Clone)]
@@ -45,10 +60,10 @@ impl Apid {
         // Boxed because one `apid` calls another.
         Box::pin(async move {
             let line = CallLine::begin_relayed(&request);
-            let node = Arc::clone(&self.machine.node);
+            let node = Arc::clone(self.machine.node());
             let end = OnEnd::new(move |status| node.logs.append("apid", &line.finish(&status)));
             let roles = Roles::effective(&certificate_roles, request.headers());
-            let response = match decide(&*self.machine.node, request.uri().path(), request.headers()) {
+            let response = match decide(&**self.machine.node(), request.uri().path(), request.headers()) {
                 Err(status) => status.into_http(),
                 Ok(Route::Local) => self.local(&roles, &call, request).await,
                 Ok(Route::One(target)) => self.remote(&target, &call, leaving(request, &roles)).await,
@@ -60,14 +75,26 @@ impl Apid {
 
     /// Hands the call to the `machined` of this machine.
     async fn local(&self, roles: &Roles, call: &CallEntry, mut request: Request<Body>) -> Response<Body> {
-        call.handled_by(&self.machine.node.identity.address.to_string());
         roles.write_to(request.headers_mut());
-        self.machine.machined.call(request).await
+        let path = request.uri().path().to_owned();
+        let plan = self.network.faults.call(CallSite {
+            place: Place::Node,
+            node: self.machine.index,
+            from: None,
+            path: &path,
+        });
+        call.handled_by(&self.machine.identity.address.to_string());
+        let served = self.machine.machined().call(request);
+        match plan {
+            None => served.await,
+            Some(plan) => plan.relay(served).await,
+        }
     }
 
     /// Hands the call to the `apid` of `target`, for as long as that machine lives.
     async fn remote(&self, target: &str, call: &CallEntry, mut request: Request<Body>) -> Response<Body> {
-        let peer = match self.network.dial(&self.machine, target) {
+        call.forwarded_to(target);
+        let peer = match self.network.dial(&self.machine, target).await {
             Ok(peer) => peer,
             Err(status) => return status.into_http(),
         };
@@ -80,7 +107,18 @@ impl Apid {
             peer.life.cancelled_owned().await;
             Status::unavailable("error reading from server: EOF")
         });
-        abort_on(apid.serve(Roles::impersonator(), call.clone(), request), lost).await
+        let plan = self.network.faults.call(CallSite {
+            place: Place::Hop,
+            node: apid.machine.index,
+            from: Some(self.machine.index),
+            path: request.uri().path(),
+        });
+        let served = apid.serve(Roles::impersonator(), call.clone(), request);
+        let served = abort_on(served, lost);
+        match plan {
+            None => served.await,
+            Some(plan) => plan.relay(served).await,
+        }
     }
 }
 

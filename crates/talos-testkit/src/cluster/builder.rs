@@ -1,27 +1,28 @@
 //! Assembles a cluster.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
-use tokio_util::task::TaskTracker;
 
-use super::SimCluster;
-use super::addressing::{self, Listen};
-use super::endpoint::Endpoint;
-use super::kubeconfig;
-use super::mains::Mains;
+use super::{SimCluster, kubeconfig};
+use crate::clock::Moment;
 use crate::error::SimError;
-use crate::network::Network;
+use crate::fault::FaultBook;
+use crate::network::addressing::{self, Listen};
+use crate::network::endpoint::Endpoint;
+use crate::network::machine::Blueprint;
+use crate::network::{Network, Shared};
+use crate::node::boot::UPTIME;
 use crate::node::platform::PlatformMode;
 use crate::node::power::Timings;
+use crate::node::resources::specs;
 use crate::node::stats::DEFAULT_TAG;
-use crate::node::{ClusterFacts, Identity, MachineRole, Making, Node};
+use crate::node::{ClusterFacts, Identity, MachineRole, Making};
 use crate::pki::CertificateAuthority;
 use crate::record::Recorder;
 use crate::rng::SimRng;
-use crate::tls;
+use crate::tls::ClusterTls;
 
 /// Describes a cluster to simulate. See [`SimCluster::builder`].
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct SimClusterBuilder {
     seed: u64,
     tag: String,
     listen: Listen,
+    first_port: Option<u16>,
+    extra_names: Vec<String>,
     recording: bool,
     platform: PlatformMode,
     timings: Timings,
@@ -50,6 +53,8 @@ impl Default for SimClusterBuilder {
             seed: 0,
             tag: DEFAULT_TAG.to_owned(),
             listen: Listen::default(),
+            first_port: None,
+            extra_names: Vec::new(),
             recording: true,
             platform: PlatformMode::default(),
             timings: Timings::default(),
@@ -105,6 +110,21 @@ impl SimClusterBuilder {
         self
     }
 
+    /// Uses fixed ports: this one for the first node and the following ones for the others, or this one for
+    /// all nodes if they have addresses of their own ([`Listen::DistinctLoopback`]). All of them are opened
+    /// when the cluster starts. Default: the system chooses ports.
+    pub fn first_port(mut self, port: u16) -> Self {
+        self.first_port = Some(port);
+        self
+    }
+
+    /// Further names and addresses in the server certificates of all nodes, such as that of the host that
+    /// clients reach the simulator by. Default: none.
+    pub fn cert_sans(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.extra_names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Whether [`SimCluster::requests`] records calls, with their bodies. Switch it off for measurements.
     /// Default: on.
     pub fn recording(mut self, on: bool) -> Self {
@@ -157,40 +177,54 @@ impl SimClusterBuilder {
         };
         let rng = SimRng::new(self.seed);
         let listen = self.listen.resolve();
-        let mut nodes = Vec::with_capacity(count);
-        let mut endpoints = Vec::with_capacity(count);
+        let boot = Moment::now().shifted(UPTIME, true);
+        let mut plans = Vec::with_capacity(count);
         for index in 0..count {
-            let listener = addressing::listen(SocketAddr::new(listen.loopback(index), 0))?;
-            let address = listener.local_addr().map_err(|source| SimError::Listen {
-                address: listen.loopback(index),
-                source,
-            })?;
+            let address = self.address(listen, index)?;
             let rng = rng.fork(&format!("node {index}"));
-            let identity = self.identity(index, address, &rng);
-            let acceptor = TlsAcceptor::from(tls::server_config(
-                certificate(&authority, &identity)?,
-                &authority,
-            )?);
-            nodes.push(Node::booted(identity, Arc::clone(&facts), &making, rng));
-            endpoints.push(Endpoint::new(address, acceptor, listener));
+            let identity = self.identity(index, address.ip(), &rng);
+            facts.members.put(specs::member(&identity, &self.tag));
+            let blueprint = Blueprint {
+                facts: Arc::clone(&facts),
+                making: making.clone(),
+                rng,
+                boot,
+            };
+            plans.push((identity, Endpoint::new(address), blueprint));
         }
-        let network = Arc::new(Network::new(nodes, Recorder::new(self.recording)));
-        let cluster = SimCluster {
+        let shared = Shared {
             facts,
-            authority,
-            network,
-            endpoints: endpoints.into(),
-            tasks: TaskTracker::new(),
+            recorder: Recorder::new(self.recording),
+            faults: FaultBook::new(rng.fork("faults")),
+            tls: ClusterTls::new(authority, self.extra_names.clone())?,
         };
-        for index in 0..count {
-            let handle = cluster.handle(index);
-            handle.node().plug_in(Box::new(Mains::of(&handle)));
-            handle.switch_on();
+        let network = Network::new(plans, shared);
+        for machine in network.machines() {
+            if machine.identity.role == MachineRole::ControlPlane || self.first_port.is_some() {
+                network.open(machine)?;
+            }
         }
-        Ok(cluster)
+        Ok(SimCluster { network })
     }
 
-    fn identity(&self, index: usize, listen: SocketAddr, rng: &SimRng) -> Identity {
+    /// Where the node at `index` listens.
+    fn address(&self, listen: Listen, index: usize) -> Result<SocketAddr, SimError> {
+        let ip = listen.address(index);
+        let Some(first) = self.first_port else {
+            return Ok(SocketAddr::new(ip, 0));
+        };
+        // Addresses of their own let all nodes use the same port, as real nodes do.
+        let offset = if listen == Listen::DistinctLoopback {
+            0
+        } else {
+            index
+        };
+        let port =
+            u16::try_from(usize::from(first) + offset).map_err(|_| SimError::NoPort { first, index })?;
+        Ok(SocketAddr::new(ip, port))
+    }
+
+    fn identity(&self, index: usize, listen: IpAddr, rng: &SimRng) -> Identity {
         let (role, number) = match index.checked_sub(self.control_planes) {
             None => (MachineRole::ControlPlane, index + 1),
             Some(worker) => (MachineRole::Worker, worker + 1),
@@ -204,15 +238,4 @@ impl SimClusterBuilder {
             node_id: rng.fork("node id").hex(44),
         }
     }
-}
-
-/// The certificate of a node carries every name and address it is reached by.
-fn certificate(
-    authority: &CertificateAuthority,
-    identity: &Identity,
-) -> Result<crate::pki::ServerIdentity, SimError> {
-    let fqdn = identity.fqdn();
-    let names = vec![identity.hostname.clone(), fqdn.clone()];
-    let addresses: Vec<IpAddr> = vec![identity.address, identity.listen.ip(), Ipv4Addr::LOCALHOST.into()];
-    Ok(authority.issue_server(&fqdn, names, addresses)?)
 }

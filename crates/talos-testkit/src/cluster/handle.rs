@@ -1,27 +1,22 @@
 //! Control over one node of a running cluster.
 
+use std::error::Error as _;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::{fmt, io};
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
-use tokio_util::task::TaskTracker;
 
-use super::endpoint::Endpoint;
-use crate::apid::Apid;
-use crate::apid::listener::{self, Accept};
 use crate::clock::Moment;
 use crate::error::SimError;
-use crate::network::Network;
+use crate::network::{Machine, Network};
 use crate::node::kernel::KernelPriority;
 use crate::node::power::{ApiMode, PowerState};
 use crate::node::resources::handle::{HasResources, SimResources};
 use crate::node::resources::specs::MachineStage;
 use crate::node::services::ServiceState;
 use crate::node::stats::{LoadAverages, MemoryInfo};
-use crate::node::{MachineRole, Node};
+use crate::node::{Identity, MachineRole, Node};
 
 /// One node of a [`SimCluster`](super::SimCluster): look at it, change its state, switch it off and on.
 ///
@@ -29,8 +24,6 @@ use crate::node::{MachineRole, Node};
 #[derive(Clone)]
 pub struct SimNode {
     pub(super) network: Arc<Network>,
-    pub(super) endpoints: Arc<[Endpoint]>,
-    pub(super) tasks: TaskTracker,
     pub(super) index: usize,
 }
 
@@ -38,25 +31,25 @@ impl SimNode {
     /// The address clients name the node by in `node` metadata, such as `10.5.0.2`.
     #[must_use]
     pub fn name(&self) -> String {
-        self.node().identity.address.to_string()
+        self.identity().address.to_string()
     }
 
     /// Hostname, such as `sim-controlplane-1`.
     #[must_use]
     pub fn hostname(&self) -> String {
-        self.node().identity.hostname.clone()
+        self.identity().hostname.clone()
     }
 
     /// Hostname with the domain, if the cluster has one.
     #[must_use]
     pub fn fqdn(&self) -> String {
-        self.node().identity.fqdn()
+        self.identity().fqdn()
     }
 
     /// Role in the cluster.
     #[must_use]
     pub fn role(&self) -> MachineRole {
-        self.node().identity.role
+        self.identity().role
     }
 
     pub(super) fn is_control_plane(&self) -> bool {
@@ -64,15 +57,39 @@ impl SimNode {
     }
 
     /// `127.0.0.x:port` that the node's own API listens on. Workers have one as well.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::socket_addr`].
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.socket_addr().to_string()
     }
 
     /// [`Self::endpoint`] as an address.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::try_socket_addr`] fails, which is where a thousand workers meet a limit of open files.
     #[must_use]
     pub fn socket_addr(&self) -> SocketAddr {
-        self.endpoints[self.index].address
+        match self.try_socket_addr() {
+            Ok(address) => address,
+            Err(error) => panic!(
+                "{error}: {}",
+                error.source().map_or_else(String::new, ToString::to_string)
+            ),
+        }
+    }
+
+    /// [`Self::endpoint`] as an address. The socket of a worker is opened when it is first asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::Listen`] if the system has no socket or port left, [`SimError::Stopped`] if the cluster is
+    /// gone and the address was never asked for.
+    pub fn try_socket_addr(&self) -> Result<SocketAddr, SimError> {
+        self.network.open(self.machine())
     }
 
     /// Boot id of the current life.
@@ -104,7 +121,7 @@ impl SimNode {
     /// [`SimError::Listen`] if the address is taken; on Unix systems it is kept while the node is down.
     /// [`SimError::Stopped`] if the cluster has been shut down or dropped.
     pub fn revive(&self) -> Result<(), SimError> {
-        let node = &self.network.machines()[self.index].node;
+        let node = self.node();
         let state = *node.power_state.lock();
         match state {
             PowerState::On => {}
@@ -119,34 +136,44 @@ impl SimNode {
 
     /// Closes the API: the listener goes, connections break.
     pub(super) fn close_api(&self) {
-        self.endpoints[self.index].take_down();
+        self.machine().endpoint.take_down();
         self.node().power_off();
     }
 
     /// Opens the API, unless it is open.
     pub(super) fn open_api(&self, _api: ApiMode) -> Result<(), SimError> {
-        self.endpoints[self.index].bring_up()?;
-        self.switch_on();
-        Ok(())
+        self.network.switch_on(self.machine())
     }
 
-    /// Begins the machine's life, unless it has begun.
-    pub(super) fn switch_on(&self) {
-        let machine = Arc::clone(&self.network.machines()[self.index]);
-        let Some(life) = machine.node.power_on() else {
-            return;
-        };
-        let apid = Apid {
-            network: Arc::clone(&self.network),
-            machine,
-        };
-        let source = Source {
-            endpoints: Arc::clone(&self.endpoints),
-            index: self.index,
-        };
-        let acceptor = self.endpoints[self.index].acceptor.clone();
-        self.tasks
-            .spawn(listener::accept(apid, source, acceptor, life, self.tasks.clone()));
+    /// Tells the clients that are connected to the node's endpoint to take their calls elsewhere (`GOAWAY`).
+    /// Calls under way go on; each connection closes with the last of them.
+    pub fn go_away(&self) {
+        for link in self.network.links.of(self.index) {
+            link.go_away();
+        }
+    }
+
+    /// Breaks the connections that clients have to the node's endpoint, without taking the node down.
+    pub fn disconnect_clients(&self) {
+        for link in self.network.links.of(self.index) {
+            link.cut();
+        }
+    }
+
+    /// Gives the node a new server certificate with a new key, as Talos does every 12 hours. Connections that
+    /// there are go on, new ones see it.
+    pub fn renew_certificate(&self) {
+        self.machine().tls.renew();
+    }
+
+    /// The server certificate that the node presents to new connections, in DER.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no random numbers for a key.
+    pub fn server_certificate(&self) -> Result<Vec<u8>, SimError> {
+        let machine = self.machine();
+        machine.tls.certificate(&self.network.tls, &machine.identity)
     }
 
     /// Appends `text` to the log of `service`, ending the line if the text does not. A log that does not
@@ -223,7 +250,7 @@ impl SimNode {
     }
 
     pub(super) fn holder(&self) -> Arc<dyn HasResources> {
-        Arc::clone(&self.network.machines()[self.index].node) as Arc<dyn HasResources>
+        Arc::clone(self.machine().node()) as Arc<dyn HasResources>
     }
 
     /// Creates or replaces the regular file at the absolute `path`.
@@ -237,19 +264,15 @@ impl SimNode {
     }
 
     pub(super) fn node(&self) -> &Arc<Node> {
-        &self.network.machines()[self.index].node
+        self.machine().node()
     }
-}
 
-/// The endpoint of one node, shared with the task that accepts.
-struct Source {
-    endpoints: Arc<[Endpoint]>,
-    index: usize,
-}
+    fn identity(&self) -> &Identity {
+        &self.machine().identity
+    }
 
-impl Accept for Source {
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
-        self.endpoints[self.index].poll_accept(cx)
+    fn machine(&self) -> &Arc<Machine> {
+        &self.network.machines()[self.index]
     }
 }
 
@@ -258,7 +281,6 @@ impl fmt::Debug for SimNode {
         f.debug_struct("SimNode")
             .field("name", &self.name())
             .field("hostname", &self.hostname())
-            .field("endpoint", &self.endpoint())
             .finish_non_exhaustive()
     }
 }

@@ -2,40 +2,28 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
-
-use tokio_util::task::TaskTracker;
+use std::sync::Weak;
 
 use super::SimNode;
-use super::endpoint::Endpoint;
 use crate::network::Network;
 use crate::node::power::{ApiMode, Host};
 
 /// The socket, in every sense, of one machine.
-pub(super) struct Mains {
+pub(crate) struct Mains {
     /// Weak, because the machine that holds this is part of the network.
     network: Weak<Network>,
-    endpoints: Arc<[Endpoint]>,
-    tasks: TaskTracker,
     index: usize,
 }
 
 impl Mains {
-    pub(super) fn of(node: &SimNode) -> Self {
-        Self {
-            network: Arc::downgrade(&node.network),
-            endpoints: Arc::clone(&node.endpoints),
-            tasks: node.tasks.clone(),
-            index: node.index,
-        }
+    pub(crate) const fn new(network: Weak<Network>, index: usize) -> Self {
+        Self { network, index }
     }
 
     /// `None` when the cluster is gone.
     fn node(&self) -> Option<SimNode> {
         Some(SimNode {
             network: self.network.upgrade()?,
-            endpoints: Arc::clone(&self.endpoints),
-            tasks: self.tasks.clone(),
             index: self.index,
         })
     }
@@ -56,7 +44,9 @@ impl Host for Mains {
     }
 
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        self.tasks.spawn(task);
+        if let Some(network) = self.network.upgrade() {
+            network.tasks.spawn_on(task, &network.runtime);
+        }
     }
 }
 

@@ -1,27 +1,22 @@
 //! A whole cluster: start it, look at it, stop it.
 
-mod addressing;
 mod builder;
-mod endpoint;
+mod faults;
 mod handle;
 mod kubeconfig;
 mod life;
-mod mains;
+pub(crate) mod mains;
 mod talosconfig;
 
 use std::fmt;
 use std::sync::Arc;
 
-use tokio_util::task::TaskTracker;
-
 use crate::network::Network;
-use crate::node::ClusterFacts;
+pub use crate::network::addressing::Listen;
 use crate::node::resources::handle::SimResources;
 use crate::pki::{CertificateAuthority, ClientCert, ClientCertSpec, PkiError};
 use crate::record::Recorder;
-pub use addressing::Listen;
 pub use builder::SimClusterBuilder;
-use endpoint::Endpoint;
 pub use handle::SimNode;
 pub use life::SimEvent;
 pub use talosconfig::TalosconfigBuilder;
@@ -45,11 +40,7 @@ pub use talosconfig::TalosconfigBuilder;
 /// # }
 /// ```
 pub struct SimCluster {
-    facts: Arc<ClusterFacts>,
-    authority: CertificateAuthority,
     network: Arc<Network>,
-    endpoints: Arc<[Endpoint]>,
-    tasks: TaskTracker,
 }
 
 impl SimCluster {
@@ -61,7 +52,7 @@ impl SimCluster {
     /// Name of the cluster, also the name of the context in its talosconfig.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.facts.name
+        &self.network.facts.name
     }
 
     /// `127.0.0.x:port` of every control plane node: what a talosconfig lists as endpoints.
@@ -87,9 +78,9 @@ impl SimCluster {
     #[must_use]
     pub fn node(&self, index: usize) -> SimNode {
         assert!(
-            index < self.endpoints.len(),
+            index < self.network.machines().len(),
             "the cluster has {} nodes",
-            self.endpoints.len()
+            self.network.machines().len()
         );
         self.handle(index)
     }
@@ -115,13 +106,13 @@ impl SimCluster {
     /// The certificate authority of the Talos API, to issue unusual client certificates.
     #[must_use]
     pub fn authority(&self) -> &CertificateAuthority {
-        &self.authority
+        &self.network.tls.authority
     }
 
     /// Certificate of that authority as PEM.
     #[must_use]
     pub fn ca_pem(&self) -> String {
-        self.authority.certificate_pem()
+        self.authority().certificate_pem()
     }
 
     /// A client certificate with `roles`, such as `os:reader`.
@@ -133,33 +124,22 @@ impl SimCluster {
         &self,
         roles: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<ClientCert, PkiError> {
-        self.authority.issue_client(&ClientCertSpec::new(roles))
+        self.authority().issue_client(&ClientCertSpec::new(roles))
     }
 
     /// Ends all nodes and waits until their sockets are closed.
     pub async fn shutdown(self) {
-        self.power_off();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-
-    fn power_off(&self) {
-        self.endpoints.iter().for_each(Endpoint::close);
-        self.network.machines().iter().for_each(|machine| {
-            machine.node.cut_power();
-            machine.node.power_off();
-        });
+        self.network.power_off();
+        self.network.tasks.wait().await;
     }
 
     fn handles(&self) -> impl Iterator<Item = SimNode> + '_ {
-        (0..self.endpoints.len()).map(|index| self.handle(index))
+        (0..self.network.machines().len()).map(|index| self.handle(index))
     }
 
     fn handle(&self, index: usize) -> SimNode {
         SimNode {
             network: Arc::clone(&self.network),
-            endpoints: Arc::clone(&self.endpoints),
-            tasks: self.tasks.clone(),
             index,
         }
     }
@@ -167,15 +147,14 @@ impl SimCluster {
 
 impl Drop for SimCluster {
     fn drop(&mut self) {
-        self.power_off();
-        self.tasks.close();
+        self.network.power_off();
     }
 }
 
 impl fmt::Debug for SimCluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SimCluster")
-            .field("name", &self.facts.name)
+            .field("name", &self.network.facts.name)
             .field("nodes", &self.nodes())
             .field("endpoints", &self.endpoints())
             .finish_non_exhaustive()

@@ -20,7 +20,7 @@ use super::server::Server;
 use crate::error::SimError;
 use crate::node::resources::ResourceStore;
 use crate::node::resources::handle::{HasResources, SimResources};
-use crate::pki::{CertificateAuthority, ClientCertSpec, PkiError};
+use crate::pki::{CertificateAuthority, ClientCertSpec, ONE_DAY, PkiError, ValidityWindow};
 use crate::rng::SimRng;
 use crate::talosconfig::Talosconfig;
 use crate::tls;
@@ -164,8 +164,10 @@ impl SimStateBuilder {
             Transport::Tls => {
                 let authority = CertificateAuthority::new_talos()?;
                 let local = vec![Ipv4Addr::LOCALHOST.into()];
-                let identity = authority.issue_server("state", vec!["localhost".to_owned()], local)?;
-                let acceptor = TlsAcceptor::from(tls::server_config(identity, &authority)?);
+                let names = vec!["localhost".to_owned()];
+                let validity = ValidityWindow::For(ONE_DAY);
+                let identity = authority.issue_server("state", names, local, validity)?;
+                let acceptor = tls::acceptor(&authority, identity)?;
                 (listen(&held, &life, Some(acceptor)).await?, Some(authority))
             }
             Transport::Unix(path) => (listen_unix(&held, &life, &path)?, None),
@@ -186,10 +188,7 @@ async fn listen(
     tls: Option<TlsAcceptor>,
 ) -> Result<String, SimError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let failed = |source| SimError::Listen {
-        address: address.ip(),
-        source,
-    };
+    let failed = |source| SimError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let endpoint = listener.local_addr().map_err(failed)?.to_string();
     let server = Server(Arc::clone(held));

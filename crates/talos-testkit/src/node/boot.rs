@@ -13,7 +13,7 @@ use super::stats::KERNEL;
 use crate::clock::Moment;
 
 /// How long a machine has been up when the cluster starts.
-pub(super) const UPTIME: Duration = Duration::from_secs(600);
+pub(crate) const UPTIME: Duration = Duration::from_secs(600);
 
 pub(super) fn write_kernel_log(node: &Node, boot: Moment) {
     let identity = &node.identity;

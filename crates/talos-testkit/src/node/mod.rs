@@ -14,10 +14,10 @@ pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod volumes;
 
-mod boot;
+pub(crate) mod boot;
 mod config;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -25,7 +25,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Moment;
+use crate::network::machine::Blueprint;
 use crate::rng::SimRng;
 use crate::sync::Guarded;
 use events::EventBus;
@@ -75,8 +75,8 @@ pub(crate) struct Identity {
     pub(crate) domain: String,
     /// The address other nodes and clients name the node by.
     pub(crate) address: IpAddr,
-    /// The socket that really listens.
-    pub(crate) listen: SocketAddr,
+    /// The address that its API really listens on.
+    pub(crate) listen: IpAddr,
     /// Discovery id.
     pub(crate) node_id: String,
 }
@@ -101,11 +101,10 @@ impl Identity {
 
     /// The machine's own addresses: the one it is named by and, unless shared, the one it listens on.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
-        let listen = self.listen.ip();
-        if listen == IpAddr::from([127, 0, 0, 1]) || listen == self.address {
+        if self.listen == IpAddr::from([127, 0, 0, 1]) || self.listen == self.address {
             vec![self.address]
         } else {
-            vec![self.address, listen]
+            vec![self.address, self.listen]
         }
     }
 }
@@ -142,7 +141,7 @@ pub(crate) struct Making {
 /// One simulated machine.
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) identity: Identity,
+    pub(crate) identity: Arc<Identity>,
     pub(crate) cluster: Arc<ClusterFacts>,
     pub(crate) services: ServiceTable,
     pub(crate) logs: LogStore,
@@ -174,13 +173,11 @@ pub(crate) struct Node {
 
 impl Node {
     /// A machine that has booted and runs.
-    pub(crate) fn booted(
-        identity: Identity,
-        cluster: Arc<ClusterFacts>,
-        making: &Making,
-        rng: SimRng,
-    ) -> Self {
-        let boot = Moment::now().shifted(boot::UPTIME, true);
+    pub(crate) fn booted(identity: Arc<Identity>, blueprint: &Blueprint) -> Self {
+        let Blueprint { boot, making, .. } = blueprint;
+        let boot = *boot;
+        let cluster = Arc::clone(&blueprint.facts);
+        let rng = blueprint.rng.clone();
         let control_plane = identity.role == MachineRole::ControlPlane;
         let wanted = services::wanted(control_plane, making.platform.is_container());
         let tag = making.tag.as_str();

@@ -9,11 +9,12 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::certificate::{CERT_SIGN, DIGITAL_SIGNATURE, Signer, Template, Validity};
 use super::key::{KeyAlgorithm, PrivateKey};
-use super::spec::{ClientCert, ClientCertSpec, ExtendedKeyUsage};
+use super::spec::{ClientCert, ClientCertSpec, ExtendedKeyUsage, ValidityWindow};
 use super::{PkiError, pem};
 
 const TEN_YEARS: Duration = Duration::from_secs(87_600 * 3_600);
-const ONE_DAY: Duration = Duration::from_secs(24 * 3_600);
+/// How long server certificates are valid.
+pub(crate) const ONE_DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// A certificate authority that can issue client certificates: the simulated cluster's own, see
 /// [`SimCluster::authority`](crate::SimCluster::authority), or a foreign one for tests.
@@ -114,12 +115,13 @@ impl CertificateAuthority {
         })
     }
 
-    /// A server certificate for the node called `fqdn`, valid for 24 hours from now.
+    /// A server certificate for the node called `fqdn`.
     pub(crate) fn issue_server(
         &self,
         fqdn: &str,
         mut dns_names: Vec<String>,
         mut addresses: Vec<IpAddr>,
+        validity: ValidityWindow,
     ) -> Result<ServerIdentity, PkiError> {
         dns_names.sort();
         dns_names.dedup();
@@ -129,7 +131,7 @@ impl CertificateAuthority {
         let template = Template {
             organizations: Vec::new(),
             common_name: Some(fqdn.to_owned()),
-            validity: Validity::starting_now(ONE_DAY),
+            validity: validity.absolute(),
             key_usage: DIGITAL_SIGNATURE,
             extended_key_usage: vec![ExtendedKeyUsage::ServerAuth],
             dns_names,

@@ -13,9 +13,10 @@ mod pem;
 mod spec;
 
 pub use authority::CertificateAuthority;
-pub(crate) use authority::ServerIdentity;
+pub(crate) use authority::{ONE_DAY, ServerIdentity};
 pub(crate) use inspect::LeafFacts;
 pub use key::KeyAlgorithm;
+pub(crate) use spec::ValidityWindow;
 pub use spec::{ClientCert, ClientCertSpec, ExtendedKeyUsage};
 
 /// Why a key or a certificate could not be made.

@@ -1,29 +1,171 @@
-//! The TLS side of a node: server configuration, and which client certificates pass.
+//! The TLS side of nodes: server configurations and certificates, and which client certificates pass.
 
 mod verifier;
 
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;
 use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::TlsAcceptor;
 
-use crate::pki::{CertificateAuthority, ServerIdentity};
+use crate::error::SimError;
+use crate::fault::Certificate;
+use crate::node::Identity;
+use crate::pki::{CertificateAuthority, ONE_DAY, ServerIdentity, ValidityWindow};
+use crate::sync::Guarded;
 use verifier::TalosClientVerifier;
 
-/// TLS 1.2 and 1.3, ALPN `h2`, no session tickets, a client certificate of `authority` required.
-pub(crate) fn server_config(
+/// The name in certificates that name another machine.
+pub(crate) const WRONG_NAME: &str = "elsewhere.invalid";
+
+/// What all nodes of a cluster use.
+pub(crate) struct ClusterTls {
+    pub(crate) authority: CertificateAuthority,
+    /// Names and addresses that every server certificate carries, beside those of its node.
+    extra_names: Vec<String>,
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClusterTls {
+    pub(crate) fn new(
+        authority: CertificateAuthority,
+        extra_names: Vec<String>,
+    ) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(default_provider());
+        let verifier = TalosClientVerifier::new(&authority, Arc::clone(&provider))?;
+        Ok(Self {
+            authority,
+            extra_names,
+            provider,
+            verifier: Arc::new(verifier),
+        })
+    }
+
+    /// A certificate that carries every name and address the node is reached by, or one with a fault.
+    fn issue(&self, identity: &Identity, fault: Option<Certificate>) -> Result<ServerIdentity, SimError> {
+        let fqdn = identity.fqdn();
+        let mut names = vec![identity.hostname.clone(), fqdn.clone()];
+        let mut addresses: Vec<IpAddr> = vec![identity.address, identity.listen, Ipv4Addr::LOCALHOST.into()];
+        addresses.retain(|address| !address.is_unspecified());
+        for extra in &self.extra_names {
+            match extra.parse() {
+                Ok(address) => addresses.push(address),
+                Err(_) => names.push(extra.clone()),
+            }
+        }
+        let mut validity = ValidityWindow::For(ONE_DAY);
+        let stranger;
+        let mut authority = &self.authority;
+        match fault {
+            None => {}
+            Some(Certificate::Expired) => validity = ValidityWindow::Expired,
+            Some(Certificate::NotYetValid) => validity = ValidityWindow::NotYet,
+            Some(Certificate::WrongName) => {
+                names = vec![WRONG_NAME.to_owned()];
+                addresses = Vec::new();
+            }
+            Some(Certificate::ForeignAuthority) => {
+                stranger = CertificateAuthority::new_talos()?;
+                authority = &stranger;
+            }
+        }
+        Ok(authority.issue_server(&fqdn, names, addresses, validity)?)
+    }
+
+    fn config(&self, identity: ServerIdentity) -> Result<Arc<ServerConfig>, rustls::Error> {
+        config(&self.provider, Some(&self.verifier), identity)
+    }
+}
+
+/// TLS 1.2 and 1.3, ALPN `h2`, no session tickets; a client certificate is required if there is a verifier.
+fn config(
+    provider: &Arc<CryptoProvider>,
+    verifier: Option<&Arc<dyn ClientCertVerifier>>,
     identity: ServerIdentity,
-    authority: &CertificateAuthority,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let provider = Arc::new(default_provider());
-    let verifier = TalosClientVerifier::new(authority, Arc::clone(&provider))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_client_cert_verifier(Arc::new(verifier))
-        .with_single_cert(vec![identity.certificate], identity.key)?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(vec![identity.certificate], identity.key)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Arc::new(config))
+}
+
+/// TLS for a server of its own, with clients of `authority`.
+pub(crate) fn acceptor(
+    authority: &CertificateAuthority,
+    identity: ServerIdentity,
+) -> Result<TlsAcceptor, rustls::Error> {
+    let provider = Arc::new(default_provider());
+    let verifier: Arc<dyn ClientCertVerifier> =
+        Arc::new(TalosClientVerifier::new(authority, Arc::clone(&provider))?);
+    Ok(TlsAcceptor::from(config(&provider, Some(&verifier), identity)?))
+}
+
+impl fmt::Debug for ClusterTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterTls")
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The certificate of one node, made when somebody first wants to see it.
+#[derive(Debug, Default)]
+pub(crate) struct ServerTls {
+    current: Guarded<Option<Presented>>,
+}
+
+#[derive(Debug, Clone)]
+struct Presented {
+    certificate: Vec<u8>,
+    config: Arc<ServerConfig>,
+}
+
+impl ServerTls {
+    /// What the node's next connection is served with.
+    pub(crate) fn acceptor(
+        &self,
+        cluster: &ClusterTls,
+        identity: &Identity,
+        fault: Option<Certificate>,
+    ) -> Result<TlsAcceptor, SimError> {
+        let config = match fault {
+            None => self.presented(cluster, identity)?.config,
+            Some(fault) => cluster.config(cluster.issue(identity, Some(fault))?)?,
+        };
+        Ok(TlsAcceptor::from(config))
+    }
+
+    /// DER of the node's certificate.
+    pub(crate) fn certificate(&self, cluster: &ClusterTls, identity: &Identity) -> Result<Vec<u8>, SimError> {
+        Ok(self.presented(cluster, identity)?.certificate)
+    }
+
+    /// Lets connections from now on see a new certificate with a new key.
+    pub(crate) fn renew(&self) {
+        *self.current.lock() = None;
+    }
+
+    fn presented(&self, cluster: &ClusterTls, identity: &Identity) -> Result<Presented, SimError> {
+        let mut current = self.current.lock();
+        if let Some(presented) = &*current {
+            return Ok(presented.clone());
+        }
+        let issued = cluster.issue(identity, None)?;
+        let certificate = issued.certificate.to_vec();
+        let config = cluster.config(issued)?;
+        Ok(current.insert(Presented { certificate, config }).clone())
+    }
 }

@@ -4,6 +4,7 @@
 mod certificates;
 mod control;
 mod events;
+mod faults;
 mod files;
 mod logs;
 mod power;

@@ -91,6 +91,17 @@ impl Wire {
         self.request("POST", path, &[&grpc, headers].concat(), body).await
     }
 
+    /// Sends a gRPC request that may not get as far as an answer.
+    pub(crate) async fn try_raw(&self, path: &str, body: Body) -> Result<Response<Incoming>, hyper::Error> {
+        let uri = format!("{}{path}", self.origin.to_string().trim_end_matches('/'));
+        let request = Request::post(uri)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(body)
+            .unwrap();
+        self.sender.clone().send_request(request).await
+    }
+
     /// Sends a request of any kind.
     pub(crate) async fn request(
         &self,

@@ -1,19 +1,36 @@
-//! Every call that the simulated cluster received, for assertions.
+//! Every connection and every call that the simulated cluster received, for assertions.
 
+mod connection;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::roles::Roles;
 use crate::sync::Guarded;
+pub(crate) use connection::ConnectionEntry;
+use connection::Connections;
+pub use connection::RecordedConnection;
 
 /// One call as the endpoint that was dialled received it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RecordedCall {
+    /// Number of the call among all that the cluster has received; the first has number 1.
+    pub number: u64,
+    /// Number of the connection it came on; see [`Recorder::connections`]. 0 for calls by a Unix socket.
+    pub connection: u64,
+    /// The client's socket.
+    pub peer: SocketAddr,
+    /// When it arrived.
+    pub received: Instant,
+    /// What the client called the endpoint (`:authority`), usually `host:port`.
+    pub authority: Option<String>,
     /// Node name of the endpoint that was dialled.
     pub endpoint: String,
     /// gRPC path, for example `/machine.MachineService/Version`.
@@ -25,6 +42,8 @@ pub struct RecordedCall {
     pub messages: Vec<Bytes>,
     /// Roles the call had at the endpoint, sorted.
     pub roles: Vec<String>,
+    /// Nodes that the endpoint forwarded the call to, as they were named, whether they answered or not.
+    pub forwarded_to: Vec<String>,
     /// Names of the nodes whose `machined` the call reached, in that order.
     pub handled_by: Vec<String>,
     /// Final status as the endpoint sent it; `None` while the call runs.
@@ -34,6 +53,21 @@ pub struct RecordedCall {
 }
 
 impl RecordedCall {
+    /// Name of the RPC within its service, such as `Version`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.method.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The node that the client asked for in `node` metadata.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.metadata
+            .iter()
+            .find(|(key, _)| key == "node")
+            .map(|(_, value)| value.as_str())
+    }
+
     /// All values of the metadata key `name`, which must be in lower case.
     pub fn metadata_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.metadata
@@ -46,6 +80,7 @@ impl RecordedCall {
 #[derive(Debug, Default)]
 struct Log {
     calls: Guarded<Calls>,
+    connections: Connections,
     changes: watch::Sender<u64>,
 }
 
@@ -101,16 +136,35 @@ impl Recorder {
     /// The calls of one RPC, by full path or by its last part (`Version`), oldest first.
     #[must_use]
     pub fn of(&self, method: &str) -> Vec<RecordedCall> {
-        self.matching(|call| {
-            call.method == method || call.method.rsplit('/').next().is_some_and(|name| name == method)
-        })
+        self.matching(|call| call.method == method || call.name() == method)
     }
 
-    /// Forgets all calls. Calls that are still running are not recorded further.
+    /// How many calls satisfy `wanted`.
+    #[must_use]
+    pub fn count(&self, wanted: impl FnMut(&RecordedCall) -> bool) -> usize {
+        let mut wanted = wanted;
+        self.log
+            .calls
+            .lock()
+            .kept
+            .iter()
+            .filter(|call| wanted(call))
+            .count()
+    }
+
+    /// How many calls of one RPC there were, by full path or by its last part, retries included.
+    #[must_use]
+    pub fn attempts(&self, method: &str) -> usize {
+        self.count(|call| call.method == method || call.name() == method)
+    }
+
+    /// Forgets all calls and connections. Calls that are still running are not recorded further.
     pub fn clear(&self) {
         let mut calls = self.log.calls.lock();
         calls.forgotten += calls.kept.len();
         calls.kept.clear();
+        drop(calls);
+        self.log.connections.clear();
     }
 
     /// Waits until a call satisfies `wanted` and returns the first that does; calls of the past count. The
@@ -137,13 +191,7 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn begin(
-        &self,
-        endpoint: &str,
-        method: &str,
-        metadata: &HeaderMap,
-        roles: &Roles,
-    ) -> CallEntry {
+    pub(crate) fn begin(&self, arrival: Arrival<'_>, metadata: &HeaderMap, roles: &Roles) -> CallEntry {
         if !self.enabled {
             return CallEntry {
                 recorder: self.clone(),
@@ -156,18 +204,25 @@ impl Recorder {
                 String::from_utf8_lossy(value.as_bytes()).into_owned(),
             )
         });
-        let call = RecordedCall {
-            endpoint: endpoint.to_owned(),
-            method: method.to_owned(),
+        let mut call = RecordedCall {
+            number: 0,
+            connection: arrival.connection,
+            peer: arrival.peer,
+            received: Instant::now(),
+            authority: arrival.authority.map(str::to_owned),
+            endpoint: arrival.endpoint.to_owned(),
+            method: arrival.method.to_owned(),
             metadata: metadata.collect(),
             messages: Vec::new(),
             roles: roles.iter().map(str::to_owned).collect(),
+            forwarded_to: Vec::new(),
             handled_by: Vec::new(),
             code: None,
             status_message: String::new(),
         };
         let mut calls = self.log.calls.lock();
         let number = calls.forgotten + calls.kept.len();
+        call.number = number as u64 + 1;
         calls.kept.push(call);
         drop(calls);
         self.log
@@ -178,6 +233,16 @@ impl Recorder {
             number: Some(number),
         }
     }
+}
+
+/// How a call came in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) endpoint: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) authority: Option<&'a str>,
+    pub(crate) connection: u64,
+    pub(crate) peer: SocketAddr,
 }
 
 /// Write access to the record of one running call.
@@ -196,10 +261,17 @@ impl CallEntry {
         self.update(|call| call.handled_by.push(node.to_owned()));
     }
 
+    pub(crate) fn forwarded_to(&self, node: &str) {
+        self.update(|call| call.forwarded_to.push(node.to_owned()));
+    }
+
+    /// Notes how the call ended, unless that is known.
     pub(crate) fn ended(&self, code: Code, message: &str) {
         self.update(|call| {
-            call.code = Some(code);
-            call.status_message = message.to_owned();
+            if call.code.is_none() {
+                call.code = Some(code);
+                call.status_message = message.to_owned();
+            }
         });
     }
 

@@ -19,11 +19,15 @@ pub enum Listen {
     DistinctLoopback,
     /// All nodes listen on 127.0.0.1 and differ by port.
     SharedLoopback,
+    /// All nodes listen on this address and differ by port; `0.0.0.0` is every address of the machine. Clients
+    /// that come by a name of the host need it in the certificates, see
+    /// [`SimClusterBuilder::cert_sans`](crate::SimClusterBuilder::cert_sans).
+    Ip(IpAddr),
 }
 
 impl Listen {
     /// Decides [`Listen::Auto`] by trying.
-    pub(super) fn resolve(self) -> Self {
+    pub(crate) fn resolve(self) -> Self {
         match self {
             Self::Auto if std::net::TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).is_ok() => {
                 Self::DistinctLoopback
@@ -33,9 +37,10 @@ impl Listen {
         }
     }
 
-    /// The loopback address of the node at `index`; `self` must not be `Auto`.
-    pub(super) fn loopback(self, index: usize) -> IpAddr {
+    /// The address that the node at `index` listens on; `self` must not be `Auto`.
+    pub(crate) fn address(self, index: usize) -> IpAddr {
         match self {
+            Self::Ip(address) => address,
             Self::DistinctLoopback => nth(Ipv4Addr::new(127, 0, 0, 2), index),
             Self::Auto | Self::SharedLoopback => Ipv4Addr::LOCALHOST.into(),
         }
@@ -45,10 +50,10 @@ impl Listen {
 /// First address of the simulated network, that of the first node.
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 5, 0, 2);
 /// Addresses from [`FIRST`] to the last of 10.5.0.0/16 that is no broadcast address.
-pub(super) const ROOM: usize = 65_533;
+pub(crate) const ROOM: usize = 65_533;
 
 /// The address that the node at `index` is named by, inside the cluster and by clients.
-pub(super) fn node_address(index: usize) -> IpAddr {
+pub(crate) fn node_address(index: usize) -> IpAddr {
     nth(FIRST, index)
 }
 
@@ -60,18 +65,24 @@ fn nth(first: Ipv4Addr, index: usize) -> IpAddr {
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
+/// Fails if anything uses `address`, whose port is a certain one. [`listen`] alone would share the port with
+/// another simulator of the same user.
+pub(crate) fn must_be_free(address: SocketAddr) -> Result<(), SimError> {
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(SimError::Listen { address, source }),
+    }
+}
+
 /// Opens a listening socket at `address`, whose port may be 0.
-pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, SimError> {
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, SimError> {
     let open = || -> io::Result<TcpListener> { socket(address)?.listen(BACKLOG) };
-    open().map_err(|source| SimError::Listen {
-        address: address.ip(),
-        source,
-    })
+    open().map_err(|source| SimError::Listen { address, source })
 }
 
 /// Keeps `address` for this process without listening: whoever connects is refused, and nobody else gets
 /// the port. The socket of a running listener does not stand in the way.
-pub(super) fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+pub(crate) fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     socket(address)
 }
 
@@ -105,8 +116,8 @@ mod tests {
         assert_eq!(node_address(0).to_string(), "10.5.0.2");
         assert_eq!(node_address(300).to_string(), "10.5.1.46");
         assert_eq!(node_address(ROOM - 1).to_string(), "10.5.255.254");
-        assert_eq!(Listen::DistinctLoopback.loopback(2).to_string(), "127.0.0.4");
-        assert_eq!(Listen::SharedLoopback.loopback(2).to_string(), "127.0.0.1");
+        assert_eq!(Listen::DistinctLoopback.address(2).to_string(), "127.0.0.4");
+        assert_eq!(Listen::SharedLoopback.address(2).to_string(), "127.0.0.1");
     }
 
     #[tokio::test]
