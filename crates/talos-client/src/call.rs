@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Origin, Result};
 
 mod failure;
 mod options;
+mod releases;
 #[cfg(any(
     feature = "cluster",
     feature = "inspect",
@@ -30,6 +31,7 @@ mod unary;
 
 pub(crate) use options::Kind;
 pub use options::{CallOptions, Timeouts};
+pub(crate) use releases::{Facts, Releases};
 pub(crate) use request::request;
 pub(crate) use time::system_time;
 
@@ -40,6 +42,7 @@ pub(crate) struct Target {
     pub(crate) node: Option<NodeName>,
     pub(crate) timeouts: Arc<Timeouts>,
     pub(crate) options: CallOptions,
+    pub(crate) releases: Releases,
 }
 
 /// One call, for its errors.
@@ -59,6 +62,7 @@ impl Target {
             node: None,
             timeouts,
             options: CallOptions::new(),
+            releases: Releases::default(),
         }
     }
 
@@ -125,9 +129,10 @@ impl Target {
                     .extensions()
                     .get::<AnsweredBy>()
                     .map(|by| by.endpoint().clone());
+                self.note_success(method);
                 Ok((response.into_inner(), call))
             }
-            Err(status) => Err(call.fail(status)),
+            Err(status) => Err(self.note_failure(method, call.fail(status))),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use talos_transport::{Channel, NodeName, tls::CertificateFacts};
 
 use crate::{
-    call::{CallOptions, Target, Timeouts},
+    call::{CallOptions, Releases, Target, Timeouts},
     error::{Error, ErrorKind, Result},
     node::Node,
 };
@@ -48,6 +48,8 @@ struct Inner {
     channel: Channel,
     timeouts: Arc<Timeouts>,
     context_nodes: Vec<NodeName>,
+    /// What is known about the nodes.
+    releases: Releases,
     /// Reads the talosconfig again, or says why it cannot.
     #[cfg(feature = "talosconfig")]
     reloader: std::result::Result<Arc<crate::config::Reloader>, crate::config::ReloadError>,
@@ -184,6 +186,7 @@ impl Client {
             node,
             timeouts: Arc::clone(&self.inner.timeouts),
             options: self.options.clone(),
+            releases: self.inner.releases.clone(),
         }
     }
 }

@@ -1,14 +1,26 @@
 //! The one error of the client.
 
-use std::{error::Error as StdError, fmt, io};
+use std::{error::Error as StdError, io, time::Duration};
 
+use talos_proto::methods::{MethodInfo, Release, Role, by_path};
 use talos_transport::{Endpoint, NodeName};
 
 mod code;
+mod cosi;
+mod details;
+mod display;
+mod kind;
 mod origin;
+mod predicates;
+mod state;
+mod unimplemented;
 
 pub use code::Code;
+pub use cosi::ResourceErrorKind;
+pub use details::{Detail, FieldViolation, Violation};
+pub use kind::{ErrorCategory, ErrorKind};
 pub use origin::Origin;
+pub use unimplemented::Unimplemented;
 
 /// What a fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -47,51 +59,8 @@ struct Inner {
     message: Option<String>,
     source: Option<BoxError>,
     attempts: u32,
-}
-
-/// What went wrong, as a decision a caller can take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The talosconfig, or what was given to the builder, cannot be used. Fix it; trying again is no use.
-    Config,
-    /// A value given to this call is not possible, such as a node name with a port. Nothing was sent.
-    InvalidInput,
-    /// No endpoint could be reached, or none could be agreed with on TLS. Nothing was sent; the source
-    /// says for each endpoint why.
-    Connect,
-    /// The connection broke, or the server says that it, or the node behind it, cannot be reached just
-    /// now. Whether the call had an effect is unknown.
-    Unavailable,
-    /// The time given to the call is over. Whether it had an effect is unknown.
-    Timeout,
-    /// The server gave the call up, usually because its caller did.
-    Cancelled,
-    /// The certificate is not accepted, or the credentials are missing.
-    Unauthenticated,
-    /// The role of this client does not allow the call, or the endpoint does not forward to other nodes.
-    PermissionDenied,
-    /// The file, service, member, image, … does not exist.
-    NotFound,
-    /// What is to be made exists already.
-    AlreadyExists,
-    /// The node is not in a state to do this: mode, stage, or another action that is under way.
-    FailedPrecondition,
-    /// The server refuses the request as malformed or as impossible.
-    InvalidArgument,
-    /// The node does not know the method: too old, not a control plane node, or in another mode.
-    Unimplemented,
-    /// A quota is used up, or a message is larger than allowed.
-    ResourceExhausted,
-    /// Something failed inside the server.
-    Internal,
-    /// The answer cannot be understood: no message in it, or bytes that do not decode.
-    Malformed,
-    /// More came than the caller allowed.
-    TooLarge,
-    /// The node failed without saying of what kind; most Talos errors are of this kind. The message is all
-    /// there is.
-    Unknown,
+    details: Vec<Detail>,
+    release: Option<Release>,
 }
 
 impl Error {
@@ -106,6 +75,8 @@ impl Error {
             message: None,
             source: None,
             attempts: 0,
+            details: Vec::new(),
+            release: None,
         }))
     }
 
@@ -149,6 +120,17 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_details(mut self, details: Vec<Detail>) -> Self {
+        self.0.details = details;
+        self
+    }
+
+    /// The release that the node runs, as far as is known.
+    pub(crate) fn with_release(mut self, release: Option<Release>) -> Self {
+        self.0.release = release;
+        self
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -189,81 +171,63 @@ impl Error {
         self.0.attempts
     }
 
-    /// Whether time ran out.
-    pub fn is_timeout(&self) -> bool {
-        self.kind() == ErrorKind::Timeout
+    /// What the server attached to the status, in its order; usually nothing.
+    pub fn details(&self) -> &[Detail] {
+        &self.0.details
     }
 
-    /// Whether what was asked for does not exist.
-    pub fn is_not_found(&self) -> bool {
-        self.kind() == ErrorKind::NotFound
+    /// How long the server wants us to wait before we try again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.details().iter().find_map(|detail| match detail {
+            Detail::RetryInfo { delay } => *delay,
+            _ => None,
+        })
     }
 
-    /// Whether the role or the certificate does not suffice.
-    pub fn is_denied(&self) -> bool {
-        matches!(
-            self.kind(),
-            ErrorKind::PermissionDenied | ErrorKind::Unauthenticated
-        )
+    /// The release that the node runs, where an earlier call of the same client has found out; for
+    /// [`ErrorKind::Unimplemented`] only.
+    pub fn node_release(&self) -> Option<Release> {
+        self.0.release
     }
 
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Why the server does not implement the call; `None` for errors of any other kind.
+    pub fn unimplemented(&self) -> Option<Unimplemented> {
+        if self.kind() != ErrorKind::Unimplemented {
+            return None;
+        }
+        let message = self.message().unwrap_or_default();
+        Some(Unimplemented::of_status(
+            self.method_info(),
+            self.0.release,
+            message,
+        ))
+    }
+
+    /// The roles of which any one would have been enough, where the node refused the call because the client has
+    /// none of them; empty otherwise.
     ///
-    /// True for [`ErrorKind::Connect`], [`ErrorKind::Unavailable`] and [`ErrorKind::Timeout`]. It does not
-    /// say that repeating is harmless: for the latter two the call may have had its effect.
-    pub fn is_retriable(&self) -> bool {
-        matches!(
-            self.kind(),
-            ErrorKind::Connect | ErrorKind::Unavailable | ErrorKind::Timeout
-        )
+    /// In maintenance mode, and for the types of resources that are sensitive, other rules apply, and this is what
+    /// holds for the call in general.
+    pub fn required_roles(&self) -> &'static [Role] {
+        let refused = self.kind() == ErrorKind::PermissionDenied && self.message() == Some("not authorized");
+        match self.method_info() {
+            Some(method) if refused => match self.resource_kind() {
+                // The rule let the call through; it was the type that is for administrators only.
+                Some(ResourceErrorKind::NotAuthorized) => &[Role::Admin],
+                _ => method.roles,
+            },
+            _ => &[],
+        }
     }
-}
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &*self.0;
-        if let Some(method) = inner.method {
-            write!(f, "{}", method.trim_start_matches('/'))?;
-            match (&inner.node, &inner.endpoint) {
-                (Some(node), Some(endpoint)) => write!(f, " on node {node} through {endpoint}")?,
-                (Some(node), None) => write!(f, " on node {node}")?,
-                (None, Some(endpoint)) => write!(f, " at {endpoint}")?,
-                (None, None) => {}
-            }
-            f.write_str(": ")?;
-        }
-        f.write_str(inner.kind.as_str())?;
-        if inner.attempts > 1 {
-            write!(f, " after {} attempts", inner.attempts)?;
-        }
-        if let Some(message) = &inner.message {
-            write!(f, ": {message}")?;
-        }
-        if f.alternate() {
-            let mut cause = self.source();
-            while let Some(error) = cause {
-                write!(f, ": {error}")?;
-                cause = error.source();
-            }
-        }
-        Ok(())
+    /// What the error means for resources; `None` for calls that are about something else, and for errors that are
+    /// not about resources.
+    pub fn resource_kind(&self) -> Option<ResourceErrorKind> {
+        ResourceErrorKind::of_status(self.method()?, self.code()?, self.message().unwrap_or_default())
     }
-}
 
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &*self.0;
-        f.debug_struct("Error")
-            .field("kind", &inner.kind)
-            .field("origin", &inner.origin)
-            .field("method", &inner.method)
-            .field("node", &inner.node)
-            .field("endpoint", &inner.endpoint)
-            .field("code", &inner.code)
-            .field("message", &inner.message)
-            .field("source", &inner.source)
-            .field("attempts", &inner.attempts)
-            .finish()
+    fn method_info(&self) -> Option<&'static MethodInfo> {
+        by_path(self.method()?)
     }
 }
 
@@ -295,36 +259,5 @@ impl From<Error> for io::Error {
 impl From<crate::config::ConfigError> for Error {
     fn from(error: crate::config::ConfigError) -> Self {
         Self::local(ErrorKind::Config, error)
-    }
-}
-
-impl ErrorKind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Config => "unusable configuration",
-            Self::InvalidInput => "invalid input",
-            Self::Connect => "no endpoint can be reached",
-            Self::Unavailable => "unavailable",
-            Self::Timeout => "timed out",
-            Self::Cancelled => "cancelled",
-            Self::Unauthenticated => "unauthenticated",
-            Self::PermissionDenied => "permission denied",
-            Self::NotFound => "not found",
-            Self::AlreadyExists => "already exists",
-            Self::FailedPrecondition => "failed precondition",
-            Self::InvalidArgument => "invalid argument",
-            Self::Unimplemented => "unimplemented",
-            Self::ResourceExhausted => "resource exhausted",
-            Self::Internal => "internal error",
-            Self::Malformed => "malformed answer",
-            Self::TooLarge => "too large",
-            Self::Unknown => "failed",
-        }
-    }
-}
-
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

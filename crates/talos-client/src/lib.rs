@@ -32,7 +32,10 @@ pub mod stream;
 
 pub use call::{CallOptions, Timeouts};
 pub use client::{Client, ClientBuilder};
-pub use error::{Code, Error, ErrorKind, Origin, Result};
+pub use error::{
+    Code, Detail, Error, ErrorCategory, ErrorKind, FieldViolation, Origin, ResourceErrorKind, Result,
+    Unimplemented, Violation,
+};
 pub use node::Node;
 pub use secret::SecretString;
 pub use talos_proto::methods::Role;

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use talos_transport::{AnsweredBy, Delivery, Error as TransportError};
 
 use super::CallInfo;
-use crate::error::{Code, Error, ErrorKind, Origin};
+use crate::error::{Code, Detail, Error, ErrorKind, Origin};
 
 impl CallInfo {
     /// What a status says about this call.
@@ -25,7 +25,8 @@ impl CallInfo {
                 .error(code.kind(), origin)
                 .with_endpoint(Some(by.endpoint().clone()))
                 .with_code(code)
-                .with_message(status.message());
+                .with_message(status.message())
+                .with_details(Detail::of_status(status.details()));
         }
         let kind = match code {
             Code::Internal | Code::Unknown => ErrorKind::Malformed,

@@ -3,7 +3,7 @@
 use talos_proto::common::Metadata;
 
 use super::CallInfo;
-use crate::error::{Code, Error, Origin, Result};
+use crate::error::{Code, Detail, Error, Origin, Result};
 
 /// A reply with a message for each node that answered. One node was asked, so there is exactly one.
 pub(crate) trait Reply {
@@ -158,6 +158,9 @@ impl CallInfo {
             .error(code.kind(), Origin::of_status(code, message))
             .with_code(code)
             .with_message(message);
+        if let Some(status) = &metadata.status {
+            error = error.with_details(status.details.iter().cloned().map(Detail::from).collect());
+        }
         if let Ok(node) = metadata.hostname.parse() {
             error = error.with_node(Some(node));
         }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{Client, Inner, Pem};
 use crate::{
-    call::Timeouts,
+    call::{Releases, Timeouts},
     error::{Error, ErrorKind, Result},
 };
 
@@ -307,6 +307,7 @@ impl ClientBuilder {
             channel,
             timeouts: timeouts.into(),
             context_nodes: settings.context_nodes,
+            releases: Releases::default(),
         }))
     }
 

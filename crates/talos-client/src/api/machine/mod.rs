@@ -1,6 +1,7 @@
 //! `machine.MachineService`: what a node is, runs, logs and stores.
 
 mod bootstrap;
+mod capabilities;
 mod client_configuration;
 mod configuration;
 mod cpu;
@@ -28,6 +29,7 @@ use talos_transport::{Channel, MAX_MESSAGE_SIZE};
 use crate::call::Target;
 
 pub use bootstrap::{BootstrapRequest, SnapshotHash};
+pub use capabilities::Capabilities;
 pub use client_configuration::{ClientConfiguration, GenerateClientConfigurationRequest};
 pub use configuration::{AppliedConfiguration, AppliedMode, ApplyConfigurationRequest, ApplyMode};
 pub use cpu::{CpuFrequency, CpuInfo, CpuTimes, SystemStat};

@@ -2,7 +2,11 @@
 
 use talos_proto::{machine as proto, methods::machine::machine_service as methods};
 
-use crate::{Client, Node, call::Target, error::Result};
+use crate::{
+    Client, Node,
+    call::{Facts, Target},
+    error::Result,
+};
 
 /// The Talos release of a node, and the platform it runs on.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,14 +70,18 @@ impl From<proto::Version> for Version {
 }
 
 impl Target {
-    async fn version(&self) -> Result<Version> {
+    pub(super) async fn version(&self) -> Result<Version> {
         let method = &methods::VERSION;
         let message = self
             .single(method, (), |request| async {
                 self.machine().version(request).await
             })
             .await?;
-        Ok(message.into())
+        let version = Version::from(message);
+        if let Some(node) = &self.node {
+            self.releases.learn(node, Facts::from(&version));
+        }
+        Ok(version)
     }
 }
 
