@@ -3,8 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::{SimCluster, kubeconfig};
 use crate::clock::Moment;
 use crate::error::SimError;
@@ -162,14 +160,14 @@ impl SimClusterBuilder {
                 room: addressing::ROOM,
             });
         }
-        let authority = CertificateAuthority::new_talos()?;
+        let authority = Arc::new(CertificateAuthority::new_talos()?);
         let kubernetes = CertificateAuthority::new_kubernetes()?;
-        let facts = Arc::new(ClusterFacts {
-            kubeconfig: kubeconfig::render(&self.name, addressing::node_address(0), &kubernetes)?,
-            name: self.name.clone(),
-            members: Arc::default(),
-            bootstrapped: watch::Sender::new(self.bootstrapped),
-        });
+        let facts = Arc::new(ClusterFacts::new(
+            self.name.clone(),
+            kubeconfig::render(&self.name, addressing::node_address(0), &kubernetes)?,
+            Arc::clone(&authority),
+            self.bootstrapped,
+        ));
         let making = Making {
             tag: self.tag.clone(),
             platform: self.platform,
@@ -184,6 +182,9 @@ impl SimClusterBuilder {
             let rng = rng.fork(&format!("node {index}"));
             let identity = self.identity(index, address.ip(), &rng);
             facts.members.put(specs::member(&identity, &self.tag));
+            if self.bootstrapped && identity.role == MachineRole::ControlPlane {
+                facts.etcd.enroll(&identity, &rng);
+            }
             let blueprint = Blueprint {
                 facts: Arc::clone(&facts),
                 making: making.clone(),

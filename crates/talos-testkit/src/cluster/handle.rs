@@ -5,8 +5,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::clock::Moment;
 use crate::error::SimError;
 use crate::network::{Machine, Network};
@@ -251,16 +249,6 @@ impl SimNode {
 
     pub(super) fn holder(&self) -> Arc<dyn HasResources> {
         Arc::clone(self.machine().node()) as Arc<dyn HasResources>
-    }
-
-    /// Creates or replaces the regular file at the absolute `path`.
-    pub fn write_file(&self, path: &str, contents: impl Into<Bytes>) {
-        self.node().files.write(path, contents);
-    }
-
-    /// Removes the regular file at `path` and says whether there was one.
-    pub fn remove_file(&self, path: &str) -> bool {
-        self.node().files.remove(path)
     }
 
     pub(super) fn node(&self) -> &Arc<Node> {

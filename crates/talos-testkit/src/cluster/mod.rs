@@ -1,6 +1,7 @@
 //! A whole cluster: start it, look at it, stop it.
 
 mod builder;
+mod control;
 mod faults;
 mod handle;
 mod kubeconfig;
@@ -17,6 +18,7 @@ use crate::node::resources::handle::SimResources;
 use crate::pki::{CertificateAuthority, ClientCert, ClientCertSpec, PkiError};
 use crate::record::Recorder;
 pub use builder::SimClusterBuilder;
+pub use control::SimFile;
 pub use handle::SimNode;
 pub use life::SimEvent;
 pub use talosconfig::TalosconfigBuilder;

@@ -7,9 +7,17 @@ mod rpc;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use talos_proto::cluster::cluster_service_server::ClusterServiceServer;
 use talos_proto::cosi::resource::state_server::StateServer;
+use talos_proto::inspect::inspect_service_server::InspectServiceServer;
+use talos_proto::machine::debug_service_server::DebugServiceServer;
+use talos_proto::machine::image_service_server::ImageServiceServer;
+use talos_proto::machine::lvm_service_server::LvmServiceServer;
 use talos_proto::machine::machine_service_server::MachineServiceServer;
+use talos_proto::machine::md_service_server::MdServiceServer;
 use talos_proto::methods::MethodInfo;
+use talos_proto::storage::storage_service_server::StorageServiceServer;
+use talos_proto::time::time_service_server::TimeServiceServer;
 use tonic::body::Body;
 use tower_service::Service as _;
 
@@ -32,8 +40,23 @@ struct Caller {
 #[derive(Clone, Debug)]
 pub(crate) struct Machined {
     node: Arc<Node>,
+    cluster: ClusterServiceServer<Handlers>,
+    debug: DebugServiceServer<Handlers>,
+    image: ImageServiceServer<Handlers>,
+    inspect: InspectServiceServer<Handlers>,
+    lvm: LvmServiceServer<Handlers>,
     machine: MachineServiceServer<Handlers>,
+    md: MdServiceServer<Handlers>,
     state: StateServer<Handlers>,
+    storage: StorageServiceServer<Handlers>,
+    time: TimeServiceServer<Handlers>,
+}
+
+/// A generated server around the handlers, with Talos's limit for messages.
+macro_rules! server {
+    ($server:ident, $handlers:expr) => {
+        $server::from_arc(Arc::clone($handlers)).max_decoding_message_size(MAX_MESSAGE)
+    };
 }
 
 impl Machined {
@@ -43,9 +66,16 @@ impl Machined {
         });
         Self {
             node,
-            machine: MachineServiceServer::from_arc(Arc::clone(&handlers))
-                .max_decoding_message_size(MAX_MESSAGE),
-            state: StateServer::from_arc(handlers).max_decoding_message_size(MAX_MESSAGE),
+            cluster: server!(ClusterServiceServer, &handlers),
+            debug: server!(DebugServiceServer, &handlers),
+            image: server!(ImageServiceServer, &handlers),
+            inspect: server!(InspectServiceServer, &handlers),
+            lvm: server!(LvmServiceServer, &handlers),
+            machine: server!(MachineServiceServer, &handlers),
+            md: server!(MdServiceServer, &handlers),
+            state: server!(StateServer, &handlers),
+            storage: server!(StorageServiceServer, &handlers),
+            time: server!(TimeServiceServer, &handlers),
         }
     }
 
@@ -75,6 +105,14 @@ impl Machined {
         });
         let served = match method.service {
             "machine.MachineService" => self.machine.clone().call(request).await,
+            "machine.DebugService" => self.debug.clone().call(request).await,
+            "machine.ImageService" => self.image.clone().call(request).await,
+            "machine.LVMService" => self.lvm.clone().call(request).await,
+            "machine.MDService" => self.md.clone().call(request).await,
+            "cluster.ClusterService" => self.cluster.clone().call(request).await,
+            "inspect.InspectService" => self.inspect.clone().call(request).await,
+            "storage.StorageService" => self.storage.clone().call(request).await,
+            "time.TimeService" => self.time.clone().call(request).await,
             "cosi.resource.State" => self.state.clone().call(request).await,
             _ => Ok(rpc::not_simulated(method.name).into_http()),
         };

@@ -77,20 +77,23 @@ impl Network {
             faults,
             tls,
         } = shared;
-        Arc::new_cyclic(|network| Self {
-            machines: plans
-                .into_iter()
-                .enumerate()
-                .map(|(index, plan)| Arc::new(Machine::new(index, plan, Weak::clone(network))))
-                .collect(),
-            directory,
-            facts,
-            recorder,
-            faults,
-            links: Arc::default(),
-            tls,
-            tasks: TaskTracker::new(),
-            runtime: tokio::runtime::Handle::current(),
+        Arc::new_cyclic(|network| {
+            facts.connect(Weak::clone(network));
+            Self {
+                machines: plans
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, plan)| Arc::new(Machine::new(index, plan, Weak::clone(network))))
+                    .collect(),
+                directory,
+                facts,
+                recorder,
+                faults,
+                links: Arc::default(),
+                tls,
+                tasks: TaskTracker::new(),
+                runtime: tokio::runtime::Handle::current(),
+            }
         })
     }
 

@@ -1,42 +1,68 @@
 //! What a simulated machine is and knows, without any gRPC.
 
+pub(crate) mod bpf;
+pub(crate) mod capture;
+pub(crate) mod containers;
+pub(crate) mod debug;
+pub(crate) mod disks;
+pub(crate) mod etcd;
 pub(crate) mod events;
+pub(crate) mod figures;
 pub(crate) mod files;
+pub(crate) mod hardware;
+pub(crate) mod health;
+pub(crate) mod images;
 pub(crate) mod installation;
 pub(crate) mod kernel;
 pub(crate) mod logs;
+pub(crate) mod lvm;
 pub(crate) mod platform;
 pub(crate) mod power;
+pub(crate) mod processes;
 pub(crate) mod resources;
 pub(crate) mod sequence;
 pub(crate) mod services;
+pub(crate) mod shell;
 pub(crate) mod stats;
 pub(crate) mod status;
+pub(crate) mod time;
 pub(crate) mod volumes;
 
 pub(crate) mod boot;
 mod config;
+mod facts;
+mod live;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
-use tokio::sync::watch;
+use talos_proto::methods::Release;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Moment;
 use crate::network::machine::Blueprint;
 use crate::rng::SimRng;
 use crate::sync::Guarded;
+use capture::Captures;
+use containers::PodTable;
+use debug::DebugContainers;
+use disks::DiskTable;
 use events::EventBus;
-use files::{Contents, FileTree, LiveFile};
+pub(crate) use facts::ClusterFacts;
+use files::FileTree;
+use files::entry::Contents;
+use files::source::Source;
+use hardware::Hardware;
+use images::ImageStore;
 use installation::{Installation, Installer};
 use kernel::KernelLog;
 use logs::LogStore;
+use lvm::LogicalVolumes;
 use platform::PlatformMode;
 use power::{Host, PowerState, Timings};
+use processes::SimProcess;
 use resources::ResourceStore;
-use resources::collection::Collection;
 use resources::handle::HasResources;
 use resources::special;
 use resources::specs::{self, MachineStage};
@@ -44,6 +70,7 @@ use sequence::Sequencer;
 use services::ServiceTable;
 use stats::{LoadAverages, MemoryInfo, TalosVersion};
 use status::{MachineStatus, Unmet};
+use time::Clock;
 use volumes::Volumes;
 
 /// Role of a machine in its cluster.
@@ -109,26 +136,6 @@ impl Identity {
     }
 }
 
-/// What all machines of a cluster have in common.
-#[derive(Debug)]
-pub(crate) struct ClusterFacts {
-    pub(crate) name: String,
-    /// What `Kubeconfig` returns.
-    pub(crate) kubeconfig: String,
-    /// The `Members` resources, which all nodes agree about.
-    pub(crate) members: Arc<Collection>,
-    /// Whether etcd has a cluster to be part of.
-    pub(crate) bootstrapped: watch::Sender<bool>,
-}
-
-impl ClusterFacts {
-    /// Waits until the cluster is bootstrapped.
-    pub(crate) async fn until_bootstrapped(&self) {
-        // The sender lives as long as `self`, so that waiting cannot fail.
-        let _ = self.bootstrapped.subscribe().wait_for(|done| *done).await;
-    }
-}
-
 /// What a machine is made of, besides its identity.
 #[derive(Debug, Clone)]
 pub(crate) struct Making {
@@ -147,6 +154,22 @@ pub(crate) struct Node {
     pub(crate) logs: LogStore,
     pub(crate) kernel: Arc<KernelLog>,
     pub(crate) files: FileTree,
+    pub(crate) pods: PodTable,
+    /// Logs of the containers of pods, by the containers' ids.
+    pub(crate) container_logs: LogStore,
+    pub(crate) hardware: Hardware,
+    pub(crate) image_store: ImageStore,
+    pub(crate) debug_containers: DebugContainers,
+    pub(crate) captures: Captures,
+    pub(crate) logical_volumes: LogicalVolumes,
+    pub(crate) clock: Clock,
+    disk_table: DiskTable,
+    /// Processes that tests have set.
+    pub(crate) own_processes: Guarded<Option<Vec<SimProcess>>>,
+    /// The processes that `/proc` shows.
+    shown_processes: Guarded<Vec<SimProcess>>,
+    /// Moment of the last boot.
+    pub(crate) started: Guarded<Moment>,
     pub(crate) memory: Guarded<MemoryInfo>,
     pub(crate) load: Guarded<LoadAverages>,
     pub(crate) version: Guarded<TalosVersion>,
@@ -186,6 +209,18 @@ impl Node {
             logs: LogStore::default(),
             kernel: Arc::default(),
             files: FileTree::default(),
+            pods: PodTable::default(),
+            container_logs: LogStore::default(),
+            hardware: Hardware::default(),
+            image_store: ImageStore::default(),
+            debug_containers: DebugContainers::default(),
+            captures: Captures::default(),
+            logical_volumes: LogicalVolumes::default(),
+            clock: Clock::default(),
+            disk_table: DiskTable::default(),
+            own_processes: Guarded::default(),
+            shown_processes: Guarded::default(),
+            started: Guarded::new(boot),
             memory: Guarded::default(),
             load: Guarded::default(),
             version: Guarded::new(TalosVersion {
@@ -216,6 +251,7 @@ impl Node {
         boot::write_logs(&node, boot);
         boot::write_files(&node);
         boot::write_events(&node);
+        etcd::write_files(&node);
         node.publish_all();
         node
     }
@@ -254,25 +290,29 @@ impl Node {
         self.resources.put(specs::member(&self.identity, &tag));
     }
 
-    /// The bytes a regular file has right now.
-    pub(crate) fn file_contents(&self, contents: Contents) -> Bytes {
-        let live = match contents {
-            Contents::Fixed(bytes) => return bytes,
-            Contents::Live(live) => live,
-        };
-        let text = match live {
-            LiveFile::BootId => format!("{}\n", self.boot_id.lock()),
-            LiveFile::MemInfo => self.memory.lock().proc_meminfo(),
-            LiveFile::LoadAvg => {
-                let LoadAverages([one, five, fifteen]) = *self.load.lock();
-                format!("{one:.2} {five:.2} {fifteen:.2} 1/200 2000\n")
-            }
-            LiveFile::OsRelease => {
-                let tag = self.version.lock().tag.clone();
-                format!("NAME=\"Talos\"\nID=talos\nVERSION_ID={tag}\nPRETTY_NAME=\"Talos ({tag})\"\n")
-            }
-        };
-        text.into()
+    /// Whether the node runs a Talos before `release`.
+    pub(crate) fn is_older_than(&self, release: Release) -> bool {
+        // A tag that is no release number is a build newer than all of them.
+        let own = self
+            .version
+            .lock()
+            .tag
+            .parse()
+            .unwrap_or(Release::new(u16::MAX, 0));
+        own < release
+    }
+
+    /// The contents that a regular file has right now.
+    pub(crate) fn open(&self, contents: &Contents) -> Source {
+        match contents {
+            Contents::Fixed(bytes) => Source::Bytes(bytes.clone()),
+            Contents::Live(live) => Source::Bytes(self.render(*live).into()),
+            Contents::Seeded { seed, size } => Source::Seeded {
+                seed: *seed,
+                size: *size,
+            },
+            Contents::Database(image) => Source::Database(*image),
+        }
     }
 
     /// Begins a life of the machine and returns the token that ends with it; `None` if it is up already.

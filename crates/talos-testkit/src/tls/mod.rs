@@ -25,7 +25,7 @@ pub(crate) const WRONG_NAME: &str = "elsewhere.invalid";
 
 /// What all nodes of a cluster use.
 pub(crate) struct ClusterTls {
-    pub(crate) authority: CertificateAuthority,
+    pub(crate) authority: Arc<CertificateAuthority>,
     /// Names and addresses that every server certificate carries, beside those of its node.
     extra_names: Vec<String>,
     provider: Arc<CryptoProvider>,
@@ -34,7 +34,7 @@ pub(crate) struct ClusterTls {
 
 impl ClusterTls {
     pub(crate) fn new(
-        authority: CertificateAuthority,
+        authority: Arc<CertificateAuthority>,
         extra_names: Vec<String>,
     ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(default_provider());
@@ -61,7 +61,7 @@ impl ClusterTls {
         }
         let mut validity = ValidityWindow::For(ONE_DAY);
         let stranger;
-        let mut authority = &self.authority;
+        let mut authority = &*self.authority;
         match fault {
             None => {}
             Some(Certificate::Expired) => validity = ValidityWindow::Expired,

@@ -110,7 +110,7 @@ async fn an_older_node_knows_fewer_rpcs() {
     );
     assert_eq!(status(&wire, list, &[]).await, old);
     let new = status(&wire, list, &[("node", "10.5.0.3")]).await;
-    assert_eq!(new.1, "talos-testkit does not simulate List yet");
+    assert_eq!(new.1, "invalid containerd namespace NS_UNKNOWN");
     let reply = wire.machine().version(with((), &[])).await.unwrap().into_inner();
     assert_eq!(reply.messages[0].version.as_ref().unwrap().tag, "v1.12.4");
 }

@@ -1,8 +1,17 @@
 //! What each RPC does, one file per area. Functions take the call's context and the request, and know
 //! nothing of HTTP, routing or authorization.
 
+pub(super) mod capture;
+pub(super) mod client_config;
+pub(super) mod containers;
+pub(super) mod debug;
+pub(super) mod etcd;
 pub(super) mod events;
 pub(super) mod files;
+pub(super) mod health;
+pub(super) mod images;
+pub(super) mod inspect;
+pub(super) mod kernel;
 pub(super) mod kubeconfig;
 pub(super) mod logs;
 pub(super) mod power;
@@ -10,7 +19,9 @@ pub(super) mod reset;
 pub(super) mod resources;
 pub(super) mod service_control;
 pub(super) mod services;
+pub(super) mod storage;
 pub(super) mod system;
+pub(super) mod time;
 pub(super) mod upgrade;
 
 use std::pin::Pin;

@@ -30,6 +30,9 @@ async fn run(node: &Arc<Node>, id: &str) {
         return;
     }
     node.service_moves(id, ServiceState::Preparing, "Creating service runner");
+    if id == "etcd" {
+        node.cluster.etcd.join(node);
+    }
     let started = services::started(id, node.services.new_pid(id));
     node.service_moves(id, ServiceState::Running, &started);
     node.short_tick().await;
