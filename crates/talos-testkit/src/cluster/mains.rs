@@ -38,7 +38,8 @@ impl Host for Mains {
 
     fn connect(&self, api: ApiMode) {
         let Some(node) = self.node() else { return };
-        if let Err(error) = node.open_api(api) {
+        node.machine().tls.switch_to(api);
+        if let Err(error) = node.open_api() {
             tracing::warn!(node = node.name(), %error, "the API of a machine cannot be opened");
         }
     }

@@ -93,8 +93,10 @@ impl Machine {
             let node = Arc::new(Node::booted(Arc::clone(&self.identity), &self.blueprint));
             node.plug_in(Box::new(Mains::new(Weak::clone(&self.network), self.index)));
             let ended = self.ended.lock();
-            if !*ended {
-                node.power_on();
+            match (*ended, self.blueprint.making.boots) {
+                (true, _) => {}
+                (false, false) => drop(node.power_on()),
+                (false, true) => node.start_boot(),
             }
             drop(ended);
             Running {

@@ -28,29 +28,35 @@ pub(crate) struct DiskFacts {
 }
 
 impl Node {
-    /// The disk at `path`, such as `/dev/vda`.
+    /// The disk at `path`, such as `/dev/sda`.
     pub(crate) fn disk(&self, path: &str) -> Option<DiskFacts> {
-        let installed = self.installation.lock().is_installed();
-        let disks = self.disks();
-        let disk = disks.iter().find(|disk| path == format!("/dev/{}", disk.id))?;
-        Some(DiskFacts {
-            read_only: disk.readonly,
-            system: disk.system_disk && installed,
-        })
+        let system = self.installation.lock().is_installed();
+        match path {
+            "/dev/sda" => Some(DiskFacts {
+                read_only: false,
+                system,
+            }),
+            _ => None,
+        }
     }
 
     pub(super) fn wipe_system_disk(&self) {
         self.installation.lock().wipe();
-        self.cluster.etcd.wipe(self);
+        self.forget_config();
+        self.wipe_meta();
+        self.wipe_etcd();
     }
 
     pub(super) fn wipe_volumes(&self, labels: &[String]) {
-        if labels.iter().any(|label| label == "EPHEMERAL") {
-            self.cluster.etcd.wipe(self);
+        for label in labels {
+            match label.as_str() {
+                "STATE" => self.forget_config(),
+                "META" => self.wipe_meta(),
+                "EPHEMERAL" => self.wipe_etcd(),
+                _ => {}
+            }
         }
     }
 
-    pub(super) fn wipe_user_disks(&self, paths: &[String]) {
-        self.wipe_disks(paths);
-    }
+    pub(super) fn wipe_user_disks(&self, _paths: &[String]) {}
 }

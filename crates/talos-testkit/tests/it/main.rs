@@ -1,20 +1,17 @@
 //! The simulator seen from outside, over real TLS, by clients that share no code with it but the protos.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-mod capture;
+mod bootstrap;
 mod certificates;
-mod client_config;
-mod containers;
+mod config;
 mod control;
-mod debug;
-mod etcd;
 mod events;
 mod faults;
 mod files;
-mod health;
-mod images;
-mod kernel;
+mod lifecycle;
 mod logs;
+mod maintenance;
+mod meta;
 mod power;
 mod resource_control;
 mod resource_server;
@@ -24,10 +21,7 @@ mod routing;
 mod service_control;
 mod serving;
 mod several_nodes;
-mod storage;
 mod system;
-mod time;
-mod tree;
 mod upgrade;
 mod wire;
 
