@@ -49,6 +49,25 @@ impl Moment {
         }
     }
 
+    /// This moment moved by a number of nanoseconds, which may be negative.
+    pub(crate) fn shifted_nanos(self, offset: i64) -> Self {
+        let nanos = i64::from(self.nanos) + offset.rem_euclid(1_000_000_000);
+        Self {
+            seconds: self.seconds + offset.div_euclid(1_000_000_000) + nanos / 1_000_000_000,
+            nanos: u32::try_from(nanos % 1_000_000_000).unwrap_or_default(),
+        }
+    }
+
+    /// Nanoseconds within the second.
+    pub(crate) const fn nanos(self) -> u32 {
+        self.nanos
+    }
+
+    /// Whole seconds since 1970-01-01.
+    pub(crate) const fn unix_seconds(self) -> i64 {
+        self.seconds
+    }
+
     pub(crate) fn to_proto(self) -> prost_types::Timestamp {
         prost_types::Timestamp {
             seconds: self.seconds,

@@ -1,7 +1,6 @@
 //! Roles: where they come from and how they travel between `apid` and `machined`.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -19,20 +18,6 @@ impl Roles {
     pub(crate) fn new(names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let trimmed = names.into_iter().map(|name| name.as_ref().trim().to_owned());
         Self(trimmed.filter(|name| !name.is_empty()).collect())
-    }
-
-    /// The roles of a peer of a machine in maintenance: those of an administrator for SideroLink, which is
-    /// recognized by its address, or as which every peer counts if `siderolink` is set.
-    pub(crate) fn in_maintenance(peer: IpAddr, siderolink: bool) -> Self {
-        let by_address = match peer {
-            IpAddr::V4(_) => false,
-            IpAddr::V6(address) => matches!(address.octets(), [0xfd, _, _, _, _, _, _, 0x03, ..]),
-        };
-        Self::new([if siderolink || by_address {
-            "os:admin"
-        } else {
-            "os:reader"
-        }])
     }
 
     /// The roles of one `apid` calling another.
@@ -106,17 +91,6 @@ mod tests {
             Roles::effective(&Roles::impersonator(), &metadata(&[])),
             Roles::impersonator()
         );
-    }
-
-    #[test]
-    fn siderolink_peers_are_administrators_in_maintenance() {
-        let roles = |peer: &str, siderolink| Roles::in_maintenance(peer.parse().unwrap(), siderolink);
-        let (admin, reader) = (Roles::new(["os:admin"]), Roles::new(["os:reader"]));
-        assert_eq!(roles("fd12:3456:789a:bc03::1", false), admin);
-        assert_eq!(roles("fd12:3456:789a:bc02::1", false), reader);
-        assert_eq!(roles("fe12:3456:789a:bc03::1", false), reader);
-        assert_eq!(roles("127.0.0.1", false), reader);
-        assert_eq!(roles("127.0.0.1", true), admin);
     }
 
     #[test]

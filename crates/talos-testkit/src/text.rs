@@ -44,6 +44,16 @@ pub(crate) const fn code_name(code: Code) -> &'static str {
     }
 }
 
+/// Several errors as one, as `hashicorp/go-multierror` prints them.
+pub(crate) fn multi_error(errors: &[String]) -> String {
+    let count = match errors.len() {
+        1 => "1 error".to_owned(),
+        several => format!("{several} errors"),
+    };
+    let lines: String = errors.iter().map(|error| format!("\t* {error}\n")).collect();
+    format!("{count} occurred:\n{lines}\n")
+}
+
 /// `status` as a Go error prints itself.
 pub(crate) fn go_error(status: &Status) -> String {
     format!(

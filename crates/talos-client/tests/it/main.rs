@@ -1,5 +1,7 @@
 //! What users of the client see, against files and against a simulated cluster over real TLS.
 
+mod actions;
+mod capabilities;
 mod config_commands;
 mod credentials;
 mod default;

@@ -43,6 +43,13 @@ impl Sim {
             .expect("a client")
     }
 
+    /// The request message of the only call of this RPC, which was for the node at this index.
+    pub(crate) fn received_by<M: prost::Message + Default>(&self, index: usize, method: &str) -> M {
+        let call = self.received(method);
+        assert_eq!(call.handled_by, [self.cluster.node(index).name()], "{call:#?}");
+        message(&call)
+    }
+
     /// The only call of this RPC that the cluster received.
     pub(crate) fn received(&self, method: &str) -> RecordedCall {
         let mut calls = self.cluster.requests().of(method);
@@ -71,4 +78,10 @@ pub(crate) fn shown(error: &Error) -> String {
 /// The values of a metadata key, as the endpoint received them.
 pub(crate) fn metadata<'a>(call: &'a RecordedCall, key: &'a str) -> Vec<&'a str> {
     call.metadata_values(key).collect()
+}
+
+/// The request message of a call, as it was received.
+pub(crate) fn message<M: prost::Message + Default>(call: &RecordedCall) -> M {
+    assert_eq!(call.messages.len(), 1, "{call:#?}");
+    M::decode(call.messages[0].clone()).expect("a message of this type")
 }

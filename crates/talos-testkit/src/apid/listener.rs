@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::rt::Executor;
@@ -20,7 +19,6 @@ use super::reply::Sent;
 use super::{Apid, Client};
 use crate::fault::{Abrupt, LinkEnd};
 use crate::network::link::{Line, Link, Tap};
-use crate::node::power::ApiMode;
 use crate::pki::LeafFacts;
 use crate::record::ConnectionEntry;
 use crate::roles::Roles;
@@ -130,13 +128,7 @@ async fn serve(apid: Apid, socket: TcpStream, executor: OwnedTasks) {
     let leaf = session
         .peer_certificates()
         .and_then(|chain| LeafFacts::parse(chain.first()?));
-    let roles = match machine.tls.mode() {
-        ApiMode::Secure => Roles::new(leaf.map(|leaf| leaf.organizations).unwrap_or_default()),
-        ApiMode::Maintenance => {
-            let siderolink = machine.node().siderolink.load(Ordering::Relaxed);
-            Roles::in_maintenance(peer.ip(), siderolink)
-        }
-    };
+    let roles = Roles::new(leaf.map(|leaf| leaf.organizations).unwrap_or_default());
     entry.handshake_done(&roles);
     let client = Client {
         roles,

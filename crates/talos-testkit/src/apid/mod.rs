@@ -23,7 +23,6 @@ use crate::call_log::CallLine;
 use crate::fault::{CallSite, Place};
 use crate::network::link::Link;
 use crate::network::{Machine, Network};
-use crate::node::power::ApiMode;
 use crate::node::{MachineRole, Node};
 use crate::record::CallEntry;
 use crate::roles::Roles;
@@ -64,12 +63,7 @@ impl Apid {
             let node = Arc::clone(self.machine.node());
             let end = OnEnd::new(move |status| node.logs.append("apid", &line.finish(&status)));
             let roles = Roles::effective(&certificate_roles, request.headers());
-            let route = match self.machine.tls.mode() {
-                ApiMode::Secure => decide(&**self.machine.node(), request.uri().path(), request.headers()),
-                // Nobody is asked who the call is for.
-                ApiMode::Maintenance => Ok(Route::Local),
-            };
-            let response = match route {
+            let response = match decide(&**self.machine.node(), request.uri().path(), request.headers()) {
                 Err(status) => status.into_http(),
                 Ok(Route::Local) => self.local(&roles, &call, request).await,
                 Ok(Route::One(target)) => self.remote(&target, &call, leaving(request, &roles)).await,
@@ -158,7 +152,7 @@ fn uri_of(target: &str, uri: &Uri) -> Uri {
 
 impl Forwarder for Node {
     fn can_forward(&self) -> bool {
-        self.machine_role() == Some(MachineRole::ControlPlane)
+        self.identity.role == MachineRole::ControlPlane
     }
 
     fn is_self(&self, target: &str) -> bool {

@@ -3,8 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::{SimCluster, kubeconfig};
 use crate::clock::Moment;
 use crate::error::SimError;
@@ -14,7 +12,6 @@ use crate::network::endpoint::Endpoint;
 use crate::network::machine::Blueprint;
 use crate::network::{Network, Shared};
 use crate::node::boot::UPTIME;
-use crate::node::config::generate::ConfigSecrets;
 use crate::node::platform::PlatformMode;
 use crate::node::power::Timings;
 use crate::node::resources::specs;
@@ -42,7 +39,6 @@ pub struct SimClusterBuilder {
     platform: PlatformMode,
     timings: Timings,
     bootstrapped: bool,
-    configured: bool,
 }
 
 impl Default for SimClusterBuilder {
@@ -61,7 +57,6 @@ impl Default for SimClusterBuilder {
             platform: PlatformMode::default(),
             timings: Timings::default(),
             bootstrapped: true,
-            configured: true,
         }
     }
 }
@@ -147,23 +142,6 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Whether etcd has a cluster from the beginning. Without it, control plane nodes wait for `Bootstrap`:
-    /// they are in the middle of their boot, with all services but etcd running. Default: yes.
-    pub fn bootstrapped(mut self, bootstrapped: bool) -> Self {
-        self.bootstrapped = bootstrapped;
-        self
-    }
-
-    /// Lets all machines begin without a configuration, in maintenance: uninstalled, with an API that wants
-    /// no client certificate and wipes, reads and configures only. `ApplyConfiguration` ends it;
-    /// [`SimNode::default_machine_config`](crate::SimNode::default_machine_config) is a configuration that
-    /// fits. The cluster is not bootstrapped either.
-    pub fn maintenance(mut self) -> Self {
-        self.configured = false;
-        self.bootstrapped = false;
-        self
-    }
-
     /// Starts all nodes; they answer when this returns.
     ///
     /// Must be called within a Tokio runtime, which runs the nodes until the cluster is dropped.
@@ -182,23 +160,20 @@ impl SimClusterBuilder {
                 room: addressing::ROOM,
             });
         }
-        let authority = CertificateAuthority::new_talos()?;
+        let authority = Arc::new(CertificateAuthority::new_talos()?);
         let kubernetes = CertificateAuthority::new_kubernetes()?;
-        let rng = SimRng::new(self.seed);
-        let facts = Arc::new(ClusterFacts {
-            kubeconfig: kubeconfig::render(&self.name, addressing::node_address(0), &kubernetes)?,
-            name: self.name.clone(),
-            members: Arc::default(),
-            bootstrapped: watch::Sender::new(self.bootstrapped),
-            secrets: ConfigSecrets::new(&authority, &addressing::node_address(0).to_string(), &rng),
-        });
+        let facts = Arc::new(ClusterFacts::new(
+            self.name.clone(),
+            kubeconfig::render(&self.name, addressing::node_address(0), &kubernetes)?,
+            Arc::clone(&authority),
+            self.bootstrapped,
+        ));
         let making = Making {
             tag: self.tag.clone(),
             platform: self.platform,
             timings: self.timings,
-            configured: self.configured,
-            boots: !(self.configured && self.bootstrapped),
         };
+        let rng = SimRng::new(self.seed);
         let listen = self.listen.resolve();
         let boot = Moment::now().shifted(UPTIME, true);
         let mut plans = Vec::with_capacity(count);
@@ -206,10 +181,9 @@ impl SimClusterBuilder {
             let address = self.address(listen, index)?;
             let rng = rng.fork(&format!("node {index}"));
             let identity = self.identity(index, address.ip(), &rng);
-            if self.configured {
-                facts
-                    .members
-                    .put(specs::member(&identity, identity.role, &self.tag));
+            facts.members.put(specs::member(&identity, &self.tag));
+            if self.bootstrapped && identity.role == MachineRole::ControlPlane {
+                facts.etcd.enroll(&identity, &rng);
             }
             let blueprint = Blueprint {
                 facts: Arc::clone(&facts),
@@ -226,21 +200,12 @@ impl SimClusterBuilder {
             tls: ClusterTls::new(authority, self.extra_names.clone())?,
         };
         let network = Network::new(plans, shared);
-        let boots = !(self.configured && self.bootstrapped);
         for machine in network.machines() {
-            if boots {
-                // Closed until the machine itself opens it.
-                machine.endpoint.take_down();
-            }
             if machine.identity.role == MachineRole::ControlPlane || self.first_port.is_some() {
                 network.open(machine)?;
             }
         }
-        let cluster = SimCluster { network };
-        if boots {
-            cluster.boot().await;
-        }
-        Ok(cluster)
+        Ok(SimCluster { network })
     }
 
     /// Where the node at `index` listens.

@@ -5,13 +5,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::clock::Moment;
 use crate::error::SimError;
 use crate::network::{Machine, Network};
 use crate::node::kernel::KernelPriority;
-use crate::node::power::PowerState;
+use crate::node::power::{ApiMode, PowerState};
 use crate::node::resources::handle::{HasResources, SimResources};
 use crate::node::resources::specs::MachineStage;
 use crate::node::services::ServiceState;
@@ -127,7 +125,7 @@ impl SimNode {
             PowerState::On => {}
             PowerState::Off => node.start_boot(),
             PowerState::Suspended => {
-                self.open_api()?;
+                self.open_api(ApiMode::default())?;
                 *node.power_state.lock() = PowerState::On;
             }
         }
@@ -141,7 +139,7 @@ impl SimNode {
     }
 
     /// Opens the API, unless it is open.
-    pub(super) fn open_api(&self) -> Result<(), SimError> {
+    pub(super) fn open_api(&self, _api: ApiMode) -> Result<(), SimError> {
         self.network.switch_on(self.machine())
     }
 
@@ -253,16 +251,6 @@ impl SimNode {
         Arc::clone(self.machine().node()) as Arc<dyn HasResources>
     }
 
-    /// Creates or replaces the regular file at the absolute `path`.
-    pub fn write_file(&self, path: &str, contents: impl Into<Bytes>) {
-        self.node().files.write(path, contents);
-    }
-
-    /// Removes the regular file at `path` and says whether there was one.
-    pub fn remove_file(&self, path: &str) -> bool {
-        self.node().files.remove(path)
-    }
-
     pub(super) fn node(&self) -> &Arc<Node> {
         self.machine().node()
     }
@@ -271,7 +259,7 @@ impl SimNode {
         &self.machine().identity
     }
 
-    pub(super) fn machine(&self) -> &Arc<Machine> {
+    fn machine(&self) -> &Arc<Machine> {
         &self.network.machines()[self.index]
     }
 }

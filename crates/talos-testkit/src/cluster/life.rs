@@ -1,12 +1,8 @@
 //! Control over what a node does: sequences, services, events.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 
 use super::SimNode;
-use crate::error::SimError;
-use crate::node::config::generate::config_of;
 use crate::node::power::{PowerState, Timings};
 use crate::node::resources::specs::MachineStage;
 use crate::node::status::ReadyCondition;
@@ -85,25 +81,6 @@ impl SimNode {
             .await;
     }
 
-    /// Waits until the node's API is up, in maintenance or not.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves nothing behind.
-    pub async fn wait_until_reachable(&self) {
-        self.until(Self::is_running).await;
-    }
-
-    /// Waits until the node waits for a configuration, its maintenance API being up.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves nothing behind.
-    pub async fn wait_until_in_maintenance(&self) {
-        self.until(|node| node.is_running() && node.is_in_maintenance())
-            .await;
-    }
-
     fn is_ready(&self) -> bool {
         let node = self.node();
         self.is_running() && node.stage() == MachineStage::Running && node.unmet_conditions().is_empty()
@@ -169,60 +146,5 @@ impl SimNode {
     pub fn add_volume(&self, label: &str, parent: Option<&str>) {
         let parent = parent.map(str::to_owned);
         self.node().volumes.lock().insert(label.to_owned(), parent);
-    }
-
-    /// Lets the next run of an installer by `LifecycleService` end with `exit_code`, after a last line that
-    /// says `text`. Nothing is written then.
-    pub fn fail_next_install(&self, exit_code: i32, text: &str) {
-        self.node().installer.lock().failure = Some((exit_code, text.to_owned()));
-    }
-}
-
-/// Configuration.
-impl SimNode {
-    /// The configuration that the node goes by, if there is one.
-    ///
-    /// There are keys in it: keep it out of logs.
-    #[must_use]
-    pub fn machine_config(&self) -> Option<String> {
-        let config = self.node().config.lock();
-        config.active().map(|config| config.text().to_owned())
-    }
-
-    /// A complete configuration for this node: what it would have had if the cluster had not begun in
-    /// maintenance.
-    ///
-    /// There are keys in it: keep it out of logs.
-    #[must_use]
-    pub fn default_machine_config(&self) -> String {
-        config_of(&self.node().identity, &self.network.facts)
-    }
-
-    /// Whether the node waits for a configuration.
-    #[must_use]
-    pub fn is_in_maintenance(&self) -> bool {
-        self.node().stage() == MachineStage::Maintenance
-    }
-
-    /// What clients pin that do not know the authority of the node's certificate, as while the node is in
-    /// maintenance: the SHA-256 of its public key, in base64.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no random numbers for a key.
-    pub fn certificate_fingerprint(&self) -> Result<String, SimError> {
-        let machine = self.machine();
-        machine.tls.fingerprint(&self.network.tls, &machine.identity)
-    }
-
-    /// Lets every peer that connects from now on count as one of SideroLink while the node is in
-    /// maintenance: it is an administrator, not a reader. Default: only peers whose address says so.
-    pub fn trust_peers_in_maintenance(&self, trusted: bool) {
-        self.node().siderolink.store(trusted, Ordering::Relaxed);
-    }
-
-    /// Lets `ApplyConfiguration` believe that another call of it is under way.
-    pub fn set_apply_in_progress(&self, busy: bool) {
-        self.node().config.lock().busy = busy;
     }
 }

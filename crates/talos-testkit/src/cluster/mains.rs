@@ -38,8 +38,7 @@ impl Host for Mains {
 
     fn connect(&self, api: ApiMode) {
         let Some(node) = self.node() else { return };
-        node.machine().tls.switch_to(api);
-        if let Err(error) = node.open_api() {
+        if let Err(error) = node.open_api(api) {
             tracing::warn!(node = node.name(), %error, "the API of a machine cannot be opened");
         }
     }

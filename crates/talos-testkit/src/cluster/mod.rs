@@ -1,6 +1,7 @@
 //! A whole cluster: start it, look at it, stop it.
 
 mod builder;
+mod control;
 mod faults;
 mod handle;
 mod kubeconfig;
@@ -17,6 +18,7 @@ use crate::node::resources::handle::SimResources;
 use crate::pki::{CertificateAuthority, ClientCert, ClientCertSpec, PkiError};
 use crate::record::Recorder;
 pub use builder::SimClusterBuilder;
+pub use control::SimFile;
 pub use handle::SimNode;
 pub use life::SimEvent;
 pub use talosconfig::TalosconfigBuilder;
@@ -131,17 +133,6 @@ impl SimCluster {
     pub async fn shutdown(self) {
         self.network.power_off();
         self.network.tasks.wait().await;
-    }
-
-    /// Switches all machines on and waits until their APIs are up.
-    async fn boot(&self) {
-        for node in self.handles() {
-            // The first look at a machine lets it boot.
-            node.node();
-        }
-        for node in self.handles() {
-            node.wait_until_reachable().await;
-        }
     }
 
     fn handles(&self) -> impl Iterator<Item = SimNode> + '_ {

@@ -1,17 +1,23 @@
 //! `machined`: authorizes calls and answers them from the state of its node.
 
 mod adapter;
-mod maintenance;
 mod policy;
 mod rpc;
 
 use std::sync::Arc;
 
 use http::{Request, Response};
+use talos_proto::cluster::cluster_service_server::ClusterServiceServer;
 use talos_proto::cosi::resource::state_server::StateServer;
-use talos_proto::machine::lifecycle_service_server::LifecycleServiceServer;
+use talos_proto::inspect::inspect_service_server::InspectServiceServer;
+use talos_proto::machine::debug_service_server::DebugServiceServer;
+use talos_proto::machine::image_service_server::ImageServiceServer;
+use talos_proto::machine::lvm_service_server::LvmServiceServer;
 use talos_proto::machine::machine_service_server::MachineServiceServer;
-use talos_proto::methods::{MethodInfo, Release};
+use talos_proto::machine::md_service_server::MdServiceServer;
+use talos_proto::methods::MethodInfo;
+use talos_proto::storage::storage_service_server::StorageServiceServer;
+use talos_proto::time::time_service_server::TimeServiceServer;
 use tonic::body::Body;
 use tower_service::Service as _;
 
@@ -34,9 +40,23 @@ struct Caller {
 #[derive(Clone, Debug)]
 pub(crate) struct Machined {
     node: Arc<Node>,
-    lifecycle: LifecycleServiceServer<Handlers>,
+    cluster: ClusterServiceServer<Handlers>,
+    debug: DebugServiceServer<Handlers>,
+    image: ImageServiceServer<Handlers>,
+    inspect: InspectServiceServer<Handlers>,
+    lvm: LvmServiceServer<Handlers>,
     machine: MachineServiceServer<Handlers>,
+    md: MdServiceServer<Handlers>,
     state: StateServer<Handlers>,
+    storage: StorageServiceServer<Handlers>,
+    time: TimeServiceServer<Handlers>,
+}
+
+/// A generated server around the handlers, with Talos's limit for messages.
+macro_rules! server {
+    ($server:ident, $handlers:expr) => {
+        $server::from_arc(Arc::clone($handlers)).max_decoding_message_size(MAX_MESSAGE)
+    };
 }
 
 impl Machined {
@@ -46,11 +66,16 @@ impl Machined {
         });
         Self {
             node,
-            lifecycle: LifecycleServiceServer::from_arc(Arc::clone(&handlers))
-                .max_decoding_message_size(MAX_MESSAGE),
-            machine: MachineServiceServer::from_arc(Arc::clone(&handlers))
-                .max_decoding_message_size(MAX_MESSAGE),
-            state: StateServer::from_arc(handlers).max_decoding_message_size(MAX_MESSAGE),
+            cluster: server!(ClusterServiceServer, &handlers),
+            debug: server!(DebugServiceServer, &handlers),
+            image: server!(ImageServiceServer, &handlers),
+            inspect: server!(InspectServiceServer, &handlers),
+            lvm: server!(LvmServiceServer, &handlers),
+            machine: server!(MachineServiceServer, &handlers),
+            md: server!(MdServiceServer, &handlers),
+            state: server!(StateServer, &handlers),
+            storage: server!(StorageServiceServer, &handlers),
+            time: server!(TimeServiceServer, &handlers),
         }
     }
 
@@ -62,12 +87,6 @@ impl Machined {
             // grpc-go answers these itself, before any interceptor: neither roles nor logs see them.
             Err(status) => return status.into_http(),
         };
-        if self.node.in_maintenance() && self.node.release() < Release::new(1, 13) {
-            let roles = Roles::from_metadata(request.headers());
-            if let Err(status) = maintenance::before_1_13(method, &roles) {
-                return status.into_http();
-            }
-        }
         let line = CallLine::begin(method, &request);
         let node = Arc::clone(&self.node);
         let end = OnEnd::new(move |status| node.logs.append("machined", &line.finish(&status)));
@@ -77,7 +96,7 @@ impl Machined {
 
     async fn authorized(&self, method: &'static MethodInfo, mut request: Request<Body>) -> Response<Body> {
         let roles = Roles::from_metadata(request.headers());
-        if let Err(status) = policy::authorize(method, &roles, self.node.in_maintenance()) {
+        if let Err(status) = policy::authorize(method, &roles) {
             return status.into_http();
         }
         request.extensions_mut().insert(Caller {
@@ -85,8 +104,15 @@ impl Machined {
             method: method.name,
         });
         let served = match method.service {
-            "machine.LifecycleService" => self.lifecycle.clone().call(request).await,
             "machine.MachineService" => self.machine.clone().call(request).await,
+            "machine.DebugService" => self.debug.clone().call(request).await,
+            "machine.ImageService" => self.image.clone().call(request).await,
+            "machine.LVMService" => self.lvm.clone().call(request).await,
+            "machine.MDService" => self.md.clone().call(request).await,
+            "cluster.ClusterService" => self.cluster.clone().call(request).await,
+            "inspect.InspectService" => self.inspect.clone().call(request).await,
+            "storage.StorageService" => self.storage.clone().call(request).await,
+            "time.TimeService" => self.time.clone().call(request).await,
             "cosi.resource.State" => self.state.clone().call(request).await,
             _ => Ok(rpc::not_simulated(method.name).into_http()),
         };

@@ -1,6 +1,6 @@
 //! Which methods exist and who may call them.
 
-use talos_proto::methods::{self, METHODS, Maintenance, MethodInfo, Release, ServedBy};
+use talos_proto::methods::{self, METHODS, MethodInfo, Release, ServedBy};
 use tonic::Status;
 
 use crate::roles::Roles;
@@ -29,13 +29,9 @@ pub(super) fn find(path: &str, tag: &str) -> Result<&'static MethodInfo, Status>
     }))
 }
 
-/// One of the method's roles is enough. Readers may call a few methods more while the node is in maintenance,
-/// when that is all that anonymous peers are.
-pub(super) fn authorize(method: &MethodInfo, roles: &Roles, in_maintenance: bool) -> Result<(), Status> {
-    // `ApplyConfiguration` looks at roles itself, after its first check.
-    let opened = in_maintenance || method.name == "ApplyConfiguration";
-    let reads = opened && method.maintenance == Maintenance::Allowed && roles.contains("os:reader");
-    if reads || method.roles.iter().any(|role| roles.contains(role.as_str())) {
+/// One of the method's roles is enough.
+pub(super) fn authorize(method: &MethodInfo, roles: &Roles) -> Result<(), Status> {
+    if method.roles.iter().any(|role| roles.contains(role.as_str())) {
         Ok(())
     } else {
         Err(not_authorized())
@@ -96,30 +92,15 @@ mod tests {
             (&[], false),
         ] {
             assert_eq!(
-                authorize(&snapshot, &Roles::new(roles), false).is_ok(),
+                authorize(&snapshot, &Roles::new(roles)).is_ok(),
                 allowed,
                 "{roles:?}"
             );
         }
-        let status = authorize(&snapshot, &Roles::default(), false).unwrap_err();
+        let status = authorize(&snapshot, &Roles::default()).unwrap_err();
         assert_eq!(
             (status.code(), status.message()),
             (tonic::Code::PermissionDenied, "not authorized")
         );
-    }
-
-    #[test]
-    fn readers_may_do_more_in_maintenance() {
-        let wipe = methods::storage::storage_service::BLOCK_DEVICE_WIPE;
-        let apply = methods::machine::machine_service::APPLY_CONFIGURATION;
-        let reboot = methods::machine::machine_service::REBOOT;
-        let reader = Roles::new(["os:reader"]);
-        let allowed = |method, in_maintenance| authorize(method, &reader, in_maintenance).is_ok();
-        assert!(allowed(&wipe, true) && !allowed(&wipe, false));
-        assert!(
-            allowed(&apply, true) && allowed(&apply, false),
-            "it decides itself"
-        );
-        assert!(!allowed(&reboot, true));
     }
 }

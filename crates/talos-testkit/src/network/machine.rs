@@ -93,10 +93,8 @@ impl Machine {
             let node = Arc::new(Node::booted(Arc::clone(&self.identity), &self.blueprint));
             node.plug_in(Box::new(Mains::new(Weak::clone(&self.network), self.index)));
             let ended = self.ended.lock();
-            match (*ended, self.blueprint.making.boots) {
-                (true, _) => {}
-                (false, false) => drop(node.power_on()),
-                (false, true) => node.start_boot(),
+            if !*ended {
+                node.power_on();
             }
             drop(ended);
             Running {

@@ -18,7 +18,6 @@ use crate::apid::{Apid, listener};
 use crate::error::SimError;
 use crate::fault::{Certificate, FaultBook, LinkEnd, LinkVerdict};
 use crate::node::ClusterFacts;
-use crate::node::power::ApiMode;
 use crate::record::Recorder;
 use crate::tls::ClusterTls;
 use link::Links;
@@ -78,20 +77,23 @@ impl Network {
             faults,
             tls,
         } = shared;
-        Arc::new_cyclic(|network| Self {
-            machines: plans
-                .into_iter()
-                .enumerate()
-                .map(|(index, plan)| Arc::new(Machine::new(index, plan, Weak::clone(network))))
-                .collect(),
-            directory,
-            facts,
-            recorder,
-            faults,
-            links: Arc::default(),
-            tls,
-            tasks: TaskTracker::new(),
-            runtime: tokio::runtime::Handle::current(),
+        Arc::new_cyclic(|network| {
+            facts.connect(Weak::clone(network));
+            Self {
+                machines: plans
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, plan)| Arc::new(Machine::new(index, plan, Weak::clone(network))))
+                    .collect(),
+                directory,
+                facts,
+                recorder,
+                faults,
+                links: Arc::default(),
+                tls,
+                tasks: TaskTracker::new(),
+                runtime: tokio::runtime::Handle::current(),
+            }
         })
     }
 
@@ -202,9 +204,6 @@ impl Network {
             }
         }
         match machine.life() {
-            Some(_) if machine.tls.mode() == ApiMode::Maintenance => Err(handshake_failed(
-                "tls: failed to verify certificate: x509: certificate signed by unknown authority",
-            )),
             Some(life) => Ok(Peer {
                 machine: Arc::clone(machine),
                 life,

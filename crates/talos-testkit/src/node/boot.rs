@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::events::payload::{Edge, Payload};
-use super::files::LiveFile;
+use super::files::entry::LiveFile;
 use super::kernel::KernelPriority;
 use super::resources::specs::MachineStage;
 use super::sequence::plan::{self, Conditions, Sequence};
@@ -152,9 +152,14 @@ pub(super) fn write_files(node: &Node) {
     }
     let live = [
         ("/etc/os-release", LiveFile::OsRelease),
+        ("/proc/cpuinfo", LiveFile::CpuInfo),
+        ("/proc/diskstats", LiveFile::DiskStats),
         ("/proc/loadavg", LiveFile::LoadAvg),
         ("/proc/meminfo", LiveFile::MemInfo),
+        ("/proc/net/dev", LiveFile::NetDev),
+        ("/proc/stat", LiveFile::Stat),
         ("/proc/sys/kernel/random/boot_id", LiveFile::BootId),
+        ("/proc/uptime", LiveFile::Uptime),
     ];
     for (path, file) in live {
         node.files.write_live(path, file);

@@ -1,7 +1,5 @@
 //! What is on the system disk: which release runs, which one ran before, which one comes next.
 
-use std::sync::Arc;
-
 /// The boot loader's view of a machine.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Installation {
@@ -79,26 +77,6 @@ impl Installation {
 pub(crate) struct Installer {
     /// Why the next pull of an installer image fails.
     pub(crate) pull_failure: Option<String>,
-    /// Exit code and last line of the next run of an installer that fails.
-    pub(crate) failure: Option<(i32, String)>,
-    /// Held by the installer that runs.
-    running: Arc<()>,
-}
-
-/// An installer that runs, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct InstallerRun {
-    _running: Arc<()>,
-}
-
-impl Installer {
-    /// Begins to install; `None` while another installer runs.
-    pub(crate) fn begin(&self) -> Option<InstallerRun> {
-        let idle = Arc::strong_count(&self.running) == 1;
-        idle.then(|| InstallerRun {
-            _running: Arc::clone(&self.running),
-        })
-    }
 }
 
 /// The release that an installer image brings, which its tag says; `None` if it has no such tag.

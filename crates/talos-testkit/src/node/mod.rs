@@ -1,57 +1,76 @@
 //! What a simulated machine is and knows, without any gRPC.
 
-pub(crate) mod bootstrap;
-pub(crate) mod config;
+pub(crate) mod bpf;
+pub(crate) mod capture;
+pub(crate) mod containers;
+pub(crate) mod debug;
+pub(crate) mod disks;
+pub(crate) mod etcd;
 pub(crate) mod events;
+pub(crate) mod figures;
 pub(crate) mod files;
+pub(crate) mod hardware;
+pub(crate) mod health;
+pub(crate) mod images;
 pub(crate) mod installation;
 pub(crate) mod kernel;
 pub(crate) mod logs;
-pub(crate) mod meta;
+pub(crate) mod lvm;
 pub(crate) mod platform;
 pub(crate) mod power;
+pub(crate) mod processes;
 pub(crate) mod resources;
 pub(crate) mod sequence;
 pub(crate) mod services;
+pub(crate) mod shell;
 pub(crate) mod stats;
 pub(crate) mod status;
+pub(crate) mod time;
 pub(crate) mod volumes;
 
 pub(crate) mod boot;
+mod config;
+mod facts;
+mod live;
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use bytes::Bytes;
 use talos_proto::methods::Release;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Moment;
 use crate::network::machine::Blueprint;
 use crate::rng::SimRng;
 use crate::sync::Guarded;
-use config::ConfigStore;
-use config::document::MachineConfig;
-use config::generate::{ConfigSecrets, config_of};
+use capture::Captures;
+use containers::PodTable;
+use debug::DebugContainers;
+use disks::DiskTable;
 use events::EventBus;
-use files::{Contents, FileTree, LiveFile};
+pub(crate) use facts::ClusterFacts;
+use files::FileTree;
+use files::entry::Contents;
+use files::source::Source;
+use hardware::Hardware;
+use images::ImageStore;
 use installation::{Installation, Installer};
 use kernel::KernelLog;
 use logs::LogStore;
-use meta::Meta;
+use lvm::LogicalVolumes;
 use platform::PlatformMode;
-use power::{ApiMode, Host, PowerState, Timings};
+use power::{Host, PowerState, Timings};
+use processes::SimProcess;
 use resources::ResourceStore;
-use resources::collection::Collection;
 use resources::handle::HasResources;
 use resources::special;
 use resources::specs::{self, MachineStage};
 use sequence::Sequencer;
 use services::ServiceTable;
 use stats::{LoadAverages, MemoryInfo, TalosVersion};
-use status::{MachineStatus, ReadyCondition, Unmet};
+use status::{MachineStatus, Unmet};
+use time::Clock;
 use volumes::Volumes;
 
 /// Role of a machine in its cluster.
@@ -117,27 +136,6 @@ impl Identity {
     }
 }
 
-/// What all machines of a cluster have in common.
-#[derive(Debug)]
-pub(crate) struct ClusterFacts {
-    pub(crate) name: String,
-    /// What `Kubeconfig` returns.
-    pub(crate) kubeconfig: String,
-    /// The `Members` resources, which all nodes agree about.
-    pub(crate) members: Arc<Collection>,
-    /// Whether etcd has a cluster to be part of.
-    pub(crate) bootstrapped: watch::Sender<bool>,
-    pub(crate) secrets: ConfigSecrets,
-}
-
-impl ClusterFacts {
-    /// Waits until the cluster is bootstrapped.
-    pub(crate) async fn until_bootstrapped(&self) {
-        // The sender lives as long as `self`, so that waiting cannot fail.
-        let _ = self.bootstrapped.subscribe().wait_for(|done| *done).await;
-    }
-}
-
 /// What a machine is made of, besides its identity.
 #[derive(Debug, Clone)]
 pub(crate) struct Making {
@@ -145,10 +143,6 @@ pub(crate) struct Making {
     pub(crate) tag: String,
     pub(crate) platform: PlatformMode,
     pub(crate) timings: Timings,
-    /// Whether machines have a configuration, and Talos on their disks, from the beginning.
-    pub(crate) configured: bool,
-    /// Whether machines boot when the cluster starts, instead of having booted long ago.
-    pub(crate) boots: bool,
 }
 
 /// One simulated machine.
@@ -160,6 +154,22 @@ pub(crate) struct Node {
     pub(crate) logs: LogStore,
     pub(crate) kernel: Arc<KernelLog>,
     pub(crate) files: FileTree,
+    pub(crate) pods: PodTable,
+    /// Logs of the containers of pods, by the containers' ids.
+    pub(crate) container_logs: LogStore,
+    pub(crate) hardware: Hardware,
+    pub(crate) image_store: ImageStore,
+    pub(crate) debug_containers: DebugContainers,
+    pub(crate) captures: Captures,
+    pub(crate) logical_volumes: LogicalVolumes,
+    pub(crate) clock: Clock,
+    disk_table: DiskTable,
+    /// Processes that tests have set.
+    pub(crate) own_processes: Guarded<Option<Vec<SimProcess>>>,
+    /// The processes that `/proc` shows.
+    shown_processes: Guarded<Vec<SimProcess>>,
+    /// Moment of the last boot.
+    pub(crate) started: Guarded<Moment>,
     pub(crate) memory: Guarded<MemoryInfo>,
     pub(crate) load: Guarded<LoadAverages>,
     pub(crate) version: Guarded<TalosVersion>,
@@ -174,13 +184,6 @@ pub(crate) struct Node {
     pub(crate) platform: PlatformMode,
     pub(crate) timings: Guarded<Timings>,
     pub(crate) power_state: Guarded<PowerState>,
-    pub(crate) api: Guarded<ApiMode>,
-    /// Whether peers count as those of SideroLink while the machine is in maintenance.
-    pub(crate) siderolink: AtomicBool,
-    pub(crate) config: Guarded<ConfigStore>,
-    config_changes: watch::Sender<u64>,
-    pub(crate) meta: Guarded<Meta>,
-    etcd_data: AtomicBool,
     unmet: Guarded<Unmet>,
     /// The latest machine status on the event bus.
     published_status: Guarded<Option<MachineStatus>>,
@@ -201,15 +204,23 @@ impl Node {
         let control_plane = identity.role == MachineRole::ControlPlane;
         let wanted = services::wanted(control_plane, making.platform.is_container());
         let tag = making.tag.as_str();
-        let config = making.configured.then(|| config_of(&identity, &cluster));
-        // What the simulator writes itself can be read.
-        let config = config.and_then(|text| MachineConfig::parse(text.as_bytes()).ok());
-        let installed = making.configured && !making.platform.is_container();
         let node = Self {
             services: ServiceTable::booted(&wanted, boot),
             logs: LogStore::default(),
             kernel: Arc::default(),
             files: FileTree::default(),
+            pods: PodTable::default(),
+            container_logs: LogStore::default(),
+            hardware: Hardware::default(),
+            image_store: ImageStore::default(),
+            debug_containers: DebugContainers::default(),
+            captures: Captures::default(),
+            logical_volumes: LogicalVolumes::default(),
+            clock: Clock::default(),
+            disk_table: DiskTable::default(),
+            own_processes: Guarded::default(),
+            shown_processes: Guarded::default(),
+            started: Guarded::new(boot),
             memory: Guarded::default(),
             load: Guarded::default(),
             version: Guarded::new(TalosVersion {
@@ -221,18 +232,12 @@ impl Node {
             resources: ResourceStore::new(rng.fork("cookie").next_u64(), Arc::clone(&cluster.members)),
             events: Arc::new(EventBus::new(rng.fork("events"))),
             sequencer: Sequencer::default(),
-            installation: Guarded::new(Installation::new(tag, installed)),
+            installation: Guarded::new(Installation::new(tag, !making.platform.is_container())),
             installer: Guarded::default(),
             volumes: Guarded::new(volumes::of_the_system_disk()),
             platform: making.platform,
             timings: Guarded::new(making.timings),
             power_state: Guarded::default(),
-            api: Guarded::default(),
-            siderolink: AtomicBool::new(false),
-            config: Guarded::new(ConfigStore::settled(config)),
-            config_changes: watch::Sender::new(0),
-            meta: Guarded::default(),
-            etcd_data: AtomicBool::new(control_plane && *cluster.bootstrapped.borrow()),
             unmet: Guarded::default(),
             published_status: Guarded::default(),
             host: OnceLock::new(),
@@ -246,6 +251,7 @@ impl Node {
         boot::write_logs(&node, boot);
         boot::write_files(&node);
         boot::write_events(&node);
+        etcd::write_files(&node);
         node.publish_all();
         node
     }
@@ -256,8 +262,7 @@ impl Node {
         self.resources.put(specs::hostname_status(&self.identity));
         self.resources.put(specs::boot_id(&self.boot_id.lock()));
         special::put(&self.resources, &self.identity, &self.cluster.name);
-        self.publish_config();
-        self.publish_meta();
+        self.publish_version();
         self.publish_status();
     }
 
@@ -267,9 +272,14 @@ impl Node {
         self.publish_all();
     }
 
+    /// The role that the machine's configuration gives it.
+    pub(crate) fn machine_role(&self) -> Option<MachineRole> {
+        Some(self.identity.role)
+    }
+
     /// The services that a configured machine runs, in the order in which they start.
     pub(crate) fn wanted_services(&self) -> Vec<&'static str> {
-        let control_plane = self.machine_role() == Some(MachineRole::ControlPlane);
+        let control_plane = self.identity.role == MachineRole::ControlPlane;
         services::wanted(control_plane, self.platform.is_container())
     }
 
@@ -277,62 +287,32 @@ impl Node {
     pub(crate) fn publish_version(&self) {
         let tag = self.version.lock().tag.clone();
         self.resources.put(specs::version(&tag));
-        let role = self.machine_role();
-        match role {
-            Some(role) => self.resources.put(specs::member(&self.identity, role, &tag)),
-            // Without a configuration the machine knows no discovery service.
-            None => self.cluster.members.remove(&self.identity.hostname),
-        }
+        self.resources.put(specs::member(&self.identity, &tag));
     }
 
-    /// Lets the resources say which role the machine has.
-    pub(crate) fn publish_machine_type(&self) {
-        self.resources.put(special::machine_type(self.machine_role()));
-        self.publish_version();
-    }
-
-    /// The release that the machine runs; a tag that is no release number is a build newer than all of them.
-    pub(crate) fn release(&self) -> Release {
-        self.version
+    /// Whether the node runs a Talos before `release`.
+    pub(crate) fn is_older_than(&self, release: Release) -> bool {
+        // A tag that is no release number is a build newer than all of them.
+        let own = self
+            .version
             .lock()
             .tag
             .parse()
-            .unwrap_or(Release::new(u16::MAX, 0))
+            .unwrap_or(Release::new(u16::MAX, 0));
+        own < release
     }
 
-    /// Whether the clock is synchronized.
-    pub(crate) fn time_is_synced(&self) -> bool {
-        !self.unmet.lock().contains_key(&ReadyCondition::Time)
-    }
-
-    /// Waits until `condition` holds, at most for `timeout`; says whether it does. Looks again with every
-    /// event on the bus.
-    pub(crate) async fn within(&self, timeout: Duration, condition: impl Fn() -> bool) -> bool {
-        let mut changes = self.events.changes();
-        let waiting = async { while !condition() && changes.changed().await.is_ok() {} };
-        let _ = tokio::time::timeout(timeout, waiting).await;
-        condition()
-    }
-
-    /// The bytes a regular file has right now.
-    pub(crate) fn file_contents(&self, contents: Contents) -> Bytes {
-        let live = match contents {
-            Contents::Fixed(bytes) => return bytes,
-            Contents::Live(live) => live,
-        };
-        let text = match live {
-            LiveFile::BootId => format!("{}\n", self.boot_id.lock()),
-            LiveFile::MemInfo => self.memory.lock().proc_meminfo(),
-            LiveFile::LoadAvg => {
-                let LoadAverages([one, five, fifteen]) = *self.load.lock();
-                format!("{one:.2} {five:.2} {fifteen:.2} 1/200 2000\n")
-            }
-            LiveFile::OsRelease => {
-                let tag = self.version.lock().tag.clone();
-                format!("NAME=\"Talos\"\nID=talos\nVERSION_ID={tag}\nPRETTY_NAME=\"Talos ({tag})\"\n")
-            }
-        };
-        text.into()
+    /// The contents that a regular file has right now.
+    pub(crate) fn open(&self, contents: &Contents) -> Source {
+        match contents {
+            Contents::Fixed(bytes) => Source::Bytes(bytes.clone()),
+            Contents::Live(live) => Source::Bytes(self.render(*live).into()),
+            Contents::Seeded { seed, size } => Source::Seeded {
+                seed: *seed,
+                size: *size,
+            },
+            Contents::Database(image) => Source::Database(*image),
+        }
     }
 
     /// Begins a life of the machine and returns the token that ends with it; `None` if it is up already.

@@ -26,8 +26,6 @@ pub(crate) enum ApiMode {
     /// Mutual TLS, roles from certificates.
     #[default]
     Secure,
-    /// TLS without client certificates, roles by the address of the peer, no routing.
-    Maintenance,
 }
 
 /// How fast simulated machines are.
@@ -128,14 +126,13 @@ impl Node {
     }
 
     pub(super) fn connect(&self, api: ApiMode) {
-        *self.api.lock() = api;
         if let Some(host) = self.host.get() {
             host.connect(api);
         }
     }
 
     /// Lets the time of one task pass.
-    pub(crate) async fn tick(&self) {
+    pub(super) async fn tick(&self) {
         let task = self.timings.lock().task;
         self.pass(task).await;
     }
@@ -188,7 +185,6 @@ impl Node {
     async fn boot(self: &Arc<Self>) -> Outcome {
         self.wake_up();
         for sequence in [Sequence::Initialize, Sequence::Install, Sequence::Boot] {
-            // What has to be installed is known only after the configuration is.
             let outcome = self.run_own(Job::new(sequence, self.conditions())).await;
             if outcome != Outcome::Done {
                 return outcome;
@@ -232,8 +228,6 @@ impl Node {
         if let Some(tag) = release {
             self.version.lock().tag = tag;
         }
-        self.forget_staged_upgrade();
-        self.reload_config();
         self.conditions_of_boot();
         boot::write_kernel_log(self, now);
         self.restart_resources();

@@ -98,12 +98,14 @@ impl Node {
             .publish("", Payload::address(&self.identity.hostname, addresses));
     }
 
-    /// Reaches what comes after the boot: the node is ready for Kubernetes.
+    /// Reaches what comes after the boot: the clock and Kubernetes.
     pub(super) async fn settle(&self) {
         let boot_id = self.boot_id.lock().clone();
-        self.tick().await;
-        if *self.boot_id.lock() == boot_id {
-            self.set_condition(ReadyCondition::NodeReady, None);
+        for condition in [ReadyCondition::Time, ReadyCondition::NodeReady] {
+            self.tick().await;
+            if *self.boot_id.lock() == boot_id {
+                self.set_condition(condition, None);
+            }
         }
     }
 

@@ -28,35 +28,29 @@ pub(crate) struct DiskFacts {
 }
 
 impl Node {
-    /// The disk at `path`, such as `/dev/sda`.
+    /// The disk at `path`, such as `/dev/vda`.
     pub(crate) fn disk(&self, path: &str) -> Option<DiskFacts> {
-        let system = self.installation.lock().is_installed();
-        match path {
-            "/dev/sda" => Some(DiskFacts {
-                read_only: false,
-                system,
-            }),
-            _ => None,
-        }
+        let installed = self.installation.lock().is_installed();
+        let disks = self.disks();
+        let disk = disks.iter().find(|disk| path == format!("/dev/{}", disk.id))?;
+        Some(DiskFacts {
+            read_only: disk.readonly,
+            system: disk.system_disk && installed,
+        })
     }
 
     pub(super) fn wipe_system_disk(&self) {
         self.installation.lock().wipe();
-        self.forget_config();
-        self.wipe_meta();
-        self.wipe_etcd();
+        self.cluster.etcd.wipe(self);
     }
 
     pub(super) fn wipe_volumes(&self, labels: &[String]) {
-        for label in labels {
-            match label.as_str() {
-                "STATE" => self.forget_config(),
-                "META" => self.wipe_meta(),
-                "EPHEMERAL" => self.wipe_etcd(),
-                _ => {}
-            }
+        if labels.iter().any(|label| label == "EPHEMERAL") {
+            self.cluster.etcd.wipe(self);
         }
     }
 
-    pub(super) fn wipe_user_disks(&self, _paths: &[String]) {}
+    pub(super) fn wipe_user_disks(&self, paths: &[String]) {
+        self.wipe_disks(paths);
+    }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use base64::Engine as _;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -30,8 +29,6 @@ pub struct CertificateAuthority {
 pub(crate) struct ServerIdentity {
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) key: PrivateKeyDer<'static>,
-    /// Standard base64 of the SHA-256 of the public key, which clients pin.
-    pub(crate) fingerprint: String,
 }
 
 impl CertificateAuthority {
@@ -84,11 +81,6 @@ impl CertificateAuthority {
     #[must_use]
     pub fn certificate_pem(&self) -> String {
         pem::encode(pem::CERTIFICATE, &self.certificate)
-    }
-
-    /// The authority's private key as one PEM block.
-    pub(crate) fn key_pem(&self) -> String {
-        self.key.to_pem()
     }
 
     /// The authority's certificate in DER.
@@ -147,9 +139,7 @@ impl CertificateAuthority {
             authority_key_id: None,
         };
         let certificate = template.sign(&key.public_key_info(), &self.signer())?.into();
-        let digest = ring::digest::digest(&ring::digest::SHA256, &key.public_key_info());
         Ok(ServerIdentity {
-            fingerprint: base64::engine::general_purpose::STANDARD.encode(digest),
             certificate,
             key: PrivatePkcs8KeyDer::from(key.pkcs8_der()).into(),
         })

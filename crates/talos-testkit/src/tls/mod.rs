@@ -3,7 +3,7 @@
 mod verifier;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -16,7 +16,6 @@ use tokio_rustls::TlsAcceptor;
 use crate::error::SimError;
 use crate::fault::Certificate;
 use crate::node::Identity;
-use crate::node::power::ApiMode;
 use crate::pki::{CertificateAuthority, ONE_DAY, ServerIdentity, ValidityWindow};
 use crate::sync::Guarded;
 use verifier::TalosClientVerifier;
@@ -24,12 +23,9 @@ use verifier::TalosClientVerifier;
 /// The name in certificates that name another machine.
 pub(crate) const WRONG_NAME: &str = "elsewhere.invalid";
 
-/// The subject of certificates for maintenance.
-const MAINTENANCE_NAME: &str = "maintenance-service.talos.dev";
-
 /// What all nodes of a cluster use.
 pub(crate) struct ClusterTls {
-    pub(crate) authority: CertificateAuthority,
+    pub(crate) authority: Arc<CertificateAuthority>,
     /// Names and addresses that every server certificate carries, beside those of its node.
     extra_names: Vec<String>,
     provider: Arc<CryptoProvider>,
@@ -38,7 +34,7 @@ pub(crate) struct ClusterTls {
 
 impl ClusterTls {
     pub(crate) fn new(
-        authority: CertificateAuthority,
+        authority: Arc<CertificateAuthority>,
         extra_names: Vec<String>,
     ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(default_provider());
@@ -65,7 +61,7 @@ impl ClusterTls {
         }
         let mut validity = ValidityWindow::For(ONE_DAY);
         let stranger;
-        let mut authority = &self.authority;
+        let mut authority = &*self.authority;
         match fault {
             None => {}
             Some(Certificate::Expired) => validity = ValidityWindow::Expired,
@@ -84,21 +80,6 @@ impl ClusterTls {
 
     fn config(&self, identity: ServerIdentity) -> Result<Arc<ServerConfig>, rustls::Error> {
         config(&self.provider, Some(&self.verifier), identity)
-    }
-
-    /// A certificate for maintenance, of an authority that nobody gets to see.
-    fn issue_for_maintenance(&self, identity: &Identity) -> Result<ServerIdentity, SimError> {
-        let authority = CertificateAuthority::new_talos()?;
-        let mut addresses: Vec<IpAddr> = vec![
-            identity.address,
-            identity.listen,
-            Ipv4Addr::LOCALHOST.into(),
-            Ipv6Addr::LOCALHOST.into(),
-        ];
-        addresses.retain(|address| !address.is_unspecified());
-        let names = vec![identity.hostname.clone()];
-        let validity = ValidityWindow::For(ONE_DAY);
-        Ok(authority.issue_server(MAINTENANCE_NAME, names, addresses, validity)?)
     }
 }
 
@@ -144,13 +125,11 @@ impl fmt::Debug for ClusterTls {
 #[derive(Debug, Default)]
 pub(crate) struct ServerTls {
     current: Guarded<Option<Presented>>,
-    mode: Guarded<ApiMode>,
 }
 
 #[derive(Debug, Clone)]
 struct Presented {
     certificate: Vec<u8>,
-    fingerprint: String,
     config: Arc<ServerConfig>,
 }
 
@@ -174,21 +153,6 @@ impl ServerTls {
         Ok(self.presented(cluster, identity)?.certificate)
     }
 
-    /// What clients pin that do not know the authority.
-    pub(crate) fn fingerprint(&self, cluster: &ClusterTls, identity: &Identity) -> Result<String, SimError> {
-        Ok(self.presented(cluster, identity)?.fingerprint)
-    }
-
-    /// Lets connections from now on see another certificate, of the kind that goes with `mode`.
-    pub(crate) fn switch_to(&self, mode: ApiMode) {
-        *self.mode.lock() = mode;
-        self.renew();
-    }
-
-    pub(crate) fn mode(&self) -> ApiMode {
-        *self.mode.lock()
-    }
-
     /// Lets connections from now on see a new certificate with a new key.
     pub(crate) fn renew(&self) {
         *self.current.lock() = None;
@@ -199,22 +163,9 @@ impl ServerTls {
         if let Some(presented) = &*current {
             return Ok(presented.clone());
         }
-        let mode = self.mode();
-        let issued = match mode {
-            ApiMode::Secure => cluster.issue(identity, None)?,
-            ApiMode::Maintenance => cluster.issue_for_maintenance(identity)?,
-        };
+        let issued = cluster.issue(identity, None)?;
         let certificate = issued.certificate.to_vec();
-        let fingerprint = issued.fingerprint.clone();
-        let config = match mode {
-            ApiMode::Secure => cluster.config(issued)?,
-            ApiMode::Maintenance => config(&cluster.provider, None, issued)?,
-        };
-        let presented = Presented {
-            certificate,
-            fingerprint,
-            config,
-        };
-        Ok(current.insert(presented).clone())
+        let config = cluster.config(issued)?;
+        Ok(current.insert(Presented { certificate, config }).clone())
     }
 }

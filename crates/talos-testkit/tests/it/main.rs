@@ -1,17 +1,20 @@
 //! The simulator seen from outside, over real TLS, by clients that share no code with it but the protos.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-mod bootstrap;
+mod capture;
 mod certificates;
-mod config;
+mod client_config;
+mod containers;
 mod control;
+mod debug;
+mod etcd;
 mod events;
 mod faults;
 mod files;
-mod lifecycle;
+mod health;
+mod images;
+mod kernel;
 mod logs;
-mod maintenance;
-mod meta;
 mod power;
 mod resource_control;
 mod resource_server;
@@ -21,7 +24,10 @@ mod routing;
 mod service_control;
 mod serving;
 mod several_nodes;
+mod storage;
 mod system;
+mod time;
+mod tree;
 mod upgrade;
 mod wire;
 

@@ -70,15 +70,15 @@ async fn unknown_names_are_answered_before_roles_are_looked_at() {
 #[tokio::test]
 async fn what_is_not_simulated_says_so_after_the_role_check() {
     let cluster = single().await;
-    let path = "/inspect.InspectService/ControllerRuntimeDependencies";
+    let path = "/machine.LifecycleService/Upgrade";
     let admin = Wire::admin(&cluster, &cluster.node(0)).await;
     let expected = (
         Code::Unimplemented,
-        "talos-testkit does not simulate ControllerRuntimeDependencies yet".to_owned(),
+        "talos-testkit does not simulate Upgrade yet".to_owned(),
     );
     assert_eq!(status(&admin, path, &[]).await, expected);
-    let other = Wire::with_roles(&cluster, &cluster.node(0), &["os:etcd:backup"]).await;
-    assert_eq!(status(&other, path, &[]).await.0, Code::PermissionDenied);
+    let reader = Wire::with_roles(&cluster, &cluster.node(0), &["os:reader"]).await;
+    assert_eq!(status(&reader, path, &[]).await.0, Code::PermissionDenied);
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn an_older_node_knows_fewer_rpcs() {
     );
     assert_eq!(status(&wire, list, &[]).await, old);
     let new = status(&wire, list, &[("node", "10.5.0.3")]).await;
-    assert_eq!(new.1, "talos-testkit does not simulate List yet");
+    assert_eq!(new.1, "invalid containerd namespace NS_UNKNOWN");
     let reply = wire.machine().version(with((), &[])).await.unwrap().into_inner();
     assert_eq!(reply.messages[0].version.as_ref().unwrap().tag, "v1.12.4");
 }

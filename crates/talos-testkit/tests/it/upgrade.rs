@@ -195,9 +195,9 @@ async fn a_reset_is_checked_first() {
         ),
         (
             WipeMode::All,
-            disks(&["/dev/sda"]),
+            disks(&["/dev/vda"]),
             volumes(&[]),
-            "reset user disk failed: device /dev/sda is the system disk",
+            "reset user disk failed: device /dev/vda is the system disk",
         ),
         (
             WipeMode::All,

@@ -16,10 +16,18 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use talos_proto::cluster::cluster_service_client::ClusterServiceClient;
 use talos_proto::common::Data;
 use talos_proto::cosi::resource::state_client::StateClient;
+use talos_proto::inspect::inspect_service_client::InspectServiceClient;
 use talos_proto::machine::LogsRequest;
+use talos_proto::machine::debug_service_client::DebugServiceClient;
+use talos_proto::machine::image_service_client::ImageServiceClient;
+use talos_proto::machine::lvm_service_client::LvmServiceClient;
 use talos_proto::machine::machine_service_client::MachineServiceClient;
+use talos_proto::machine::md_service_client::MdServiceClient;
+use talos_proto::storage::storage_service_client::StorageServiceClient;
+use talos_proto::time::time_service_client::TimeServiceClient;
 use talos_testkit::pki::ClientCert;
 use talos_testkit::{SimCluster, SimNode};
 use tokio::net::TcpStream;
@@ -68,10 +76,6 @@ impl Wire {
         }
     }
 
-    pub(crate) fn origin(&self) -> Uri {
-        self.origin.clone()
-    }
-
     pub(crate) fn machine(&self) -> MachineServiceClient<Self> {
         MachineServiceClient::with_origin(self.clone(), self.origin.clone())
             .max_decoding_message_size(64 << 20)
@@ -79,6 +83,38 @@ impl Wire {
 
     pub(crate) fn state(&self) -> StateClient<Self> {
         StateClient::with_origin(self.clone(), self.origin.clone())
+    }
+
+    pub(crate) fn images(&self) -> ImageServiceClient<Self> {
+        ImageServiceClient::with_origin(self.clone(), self.origin.clone())
+    }
+
+    pub(crate) fn debug(&self) -> DebugServiceClient<Self> {
+        DebugServiceClient::with_origin(self.clone(), self.origin.clone())
+    }
+
+    pub(crate) fn storage(&self) -> StorageServiceClient<Self> {
+        StorageServiceClient::with_origin(self.clone(), self.origin.clone())
+    }
+
+    pub(crate) fn lvm(&self) -> LvmServiceClient<Self> {
+        LvmServiceClient::with_origin(self.clone(), self.origin.clone())
+    }
+
+    pub(crate) fn md(&self) -> MdServiceClient<Self> {
+        MdServiceClient::with_origin(self.clone(), self.origin.clone())
+    }
+
+    pub(crate) fn time(&self) -> TimeServiceClient<Self> {
+        TimeServiceClient::with_origin(self.clone(), self.origin.clone())
+    }
+
+    pub(crate) fn cluster(&self) -> ClusterServiceClient<Self> {
+        ClusterServiceClient::with_origin(self.clone(), self.origin.clone())
+    }
+
+    pub(crate) fn inspect(&self) -> InspectServiceClient<Self> {
+        InspectServiceClient::with_origin(self.clone(), self.origin.clone())
     }
 
     /// All bytes of a log.
@@ -200,4 +236,19 @@ pub(crate) fn with<T>(message: T, metadata: &[(&'static str, &str)]) -> tonic::R
         request.metadata_mut().append(*key, value.parse().unwrap());
     }
     request
+}
+
+/// All messages of a stream.
+pub(crate) async fn all<T>(mut stream: Streaming<T>) -> Result<Vec<T>, Status> {
+    let mut messages = Vec::new();
+    while let Some(message) = stream.message().await? {
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+/// Code and message of the failure that `reply` is.
+pub(crate) fn failure<T: std::fmt::Debug>(reply: Result<T, Status>) -> (tonic::Code, String) {
+    let status = reply.unwrap_err();
+    (status.code(), status.message().to_owned())
 }

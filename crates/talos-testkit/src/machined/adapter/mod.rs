@@ -1,8 +1,15 @@
 //! From the generated server traits to plain functions: one line per RPC, one file per RPC service.
 
-mod lifecycle;
+mod cluster;
+mod debug;
+mod image;
+mod inspect;
+mod lvm;
 mod machine;
+mod md;
 mod state;
+mod storage;
+mod time;
 
 use std::sync::Arc;
 
@@ -43,6 +50,11 @@ macro_rules! rpc {
         type $stream = $crate::machined::rpc::Items<$item>;
 
         rpc! { @method $name(tonic::Request<$request>) -> Self::$stream = $handler }
+    };
+    (bidi $name:ident($request:ty) -> $stream:ident: $item:ty = $handler:path) => {
+        type $stream = $crate::machined::rpc::Items<$item>;
+
+        rpc! { @method $name(tonic::Request<tonic::Streaming<$request>>) -> Self::$stream = $handler }
     };
     (@method $name:ident($request:ty) -> $reply:ty = $handler:path) => {
         fn $name<'life0, 'async_trait>(

@@ -9,6 +9,7 @@ use talos_proto::common::Data;
 use tonic::Status;
 
 use super::{Call, Items, data};
+use crate::node::files::archive::Header;
 
 pub(in crate::machined) async fn kubeconfig(call: Call, _: ()) -> Result<Items<Data>, Status> {
     call.control_plane_only("kubeconfig")?;
@@ -21,25 +22,14 @@ pub(in crate::machined) async fn kubeconfig(call: Call, _: ()) -> Result<Items<D
 /// end blocks.
 fn archive(kubeconfig: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-    gzip.write_all(&tar_header("kubeconfig", 0o600, kubeconfig.len()))?;
+    let header = Header {
+        name: "kubeconfig",
+        mode: 0o600,
+        size: kubeconfig.len() as u64,
+        flag: b'0',
+        ..Header::default()
+    };
+    gzip.write_all(&header.block())?;
     gzip.write_all(kubeconfig)?;
     gzip.finish()
-}
-
-/// A header block of a regular file, owned by root, without a modification time.
-fn tar_header(name: &str, mode: u32, size: usize) -> [u8; 512] {
-    let mut header = [0; 512];
-    let mut put = |offset: usize, text: &[u8]| header[offset..offset + text.len()].copy_from_slice(text);
-    put(0, name.as_bytes());
-    put(100, format!("{mode:07o}\0").as_bytes());
-    put(108, b"0000000\0");
-    put(116, b"0000000\0");
-    put(124, format!("{size:011o}\0").as_bytes());
-    put(136, b"00000000000\0");
-    put(148, b"        ");
-    put(156, b"0");
-    put(257, b"ustar\x0000");
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    header
 }

@@ -2,18 +2,26 @@
 
 use std::sync::Arc;
 
-use talos_proto::common::{ContainerDriver, Data};
+use talos_proto::common::Data;
 use talos_proto::machine::{DmesgRequest, LogsContainer, LogsContainersResponse, LogsRequest};
 use tonic::Status;
 
-use super::{Call, Items, data};
+use super::{Call, Items, containers, data};
 use crate::node::logs::LogQuery;
 
 pub(in crate::machined) async fn logs(call: Call, request: LogsRequest) -> Result<Items<Data>, Status> {
-    if request.namespace != "system" && request.id != "kubelet" {
-        return Err(container_log_error(&request));
-    }
-    let Some(buffer) = call.node.logs.get(&request.id) else {
+    let service = request.namespace == "system" || request.id == "kubelet";
+    let buffer = if service {
+        call.node.logs.get(&request.id)
+    } else {
+        containers::asks_cri(request.driver, &request.namespace)?;
+        let Some(id) = containers::log_id(&call, &request.namespace, &request.id) else {
+            return Err(containers::not_found(&request.id));
+        };
+        call.node.register_container_logs();
+        call.node.container_logs.get(&id)
+    };
+    let Some(buffer) = buffer else {
         return Err(Status::unknown(format!(
             "log \"{}\" was not registered",
             request.id
@@ -24,23 +32,6 @@ pub(in crate::machined) async fn logs(call: Call, request: LogsRequest) -> Resul
         follow: request.follow,
     };
     Ok(data(buffer.read(query, call.node.next_rng())))
-}
-
-/// The simulator runs no containers, so that every request for the log of one fails as on a node where
-/// there is none of that name.
-fn container_log_error(request: &LogsRequest) -> Status {
-    if request.namespace.is_empty() {
-        return Status::invalid_argument("namespace can't be empty");
-    }
-    match ContainerDriver::try_from(request.driver) {
-        Ok(ContainerDriver::Cri) if request.namespace != "k8s.io" => {
-            Status::unknown("CRI inspector is supported only for K8s namespace")
-        }
-        Ok(ContainerDriver::Cri | ContainerDriver::Containerd) => {
-            Status::unknown(format!("container \"{}\" not found", request.id))
-        }
-        _ => Status::invalid_argument(format!("unsupported driver \"{}\"", request.driver)),
-    }
 }
 
 pub(in crate::machined) async fn dmesg(call: Call, request: DmesgRequest) -> Result<Items<Data>, Status> {

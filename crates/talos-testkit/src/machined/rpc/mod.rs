@@ -1,20 +1,27 @@
 //! What each RPC does, one file per area. Functions take the call's context and the request, and know
 //! nothing of HTTP, routing or authorization.
 
-pub(super) mod apply;
-pub(super) mod bootstrap;
+pub(super) mod capture;
+pub(super) mod client_config;
+pub(super) mod containers;
+pub(super) mod debug;
+pub(super) mod etcd;
 pub(super) mod events;
 pub(super) mod files;
+pub(super) mod health;
+pub(super) mod images;
+pub(super) mod inspect;
+pub(super) mod kernel;
 pub(super) mod kubeconfig;
-pub(super) mod lifecycle;
 pub(super) mod logs;
-pub(super) mod meta;
 pub(super) mod power;
 pub(super) mod reset;
 pub(super) mod resources;
 pub(super) mod service_control;
 pub(super) mod services;
+pub(super) mod storage;
 pub(super) mod system;
+pub(super) mod time;
 pub(super) mod upgrade;
 
 use std::pin::Pin;
@@ -39,13 +46,10 @@ pub(super) struct Call {
 impl Call {
     /// Turns calls of `api` away unless the node belongs to the control plane.
     fn control_plane_only(&self, api: &str) -> Result<(), Status> {
-        match self.node.machine_role() {
-            Some(MachineRole::ControlPlane) => Ok(()),
-            Some(MachineRole::Worker) => Err(Status::unimplemented(format!(
+        match self.node.identity.role {
+            MachineRole::ControlPlane => Ok(()),
+            MachineRole::Worker => Err(Status::unimplemented(format!(
                 "{api} is only available on control plane nodes"
-            ))),
-            None => Err(Status::unimplemented(format!(
-                "machine type is not set, cannot use {api} API"
             ))),
         }
     }

@@ -7,7 +7,6 @@ use talos_proto::machine::{
 use tonic::Status;
 
 use super::Call;
-use crate::node::Node;
 use crate::node::sequence::plan::{Conditions, Sequence};
 use crate::node::sequence::{Intent, Job};
 
@@ -39,15 +38,6 @@ impl Call {
         });
         actor
     }
-}
-
-/// An ordinary reboot of `node`.
-pub(super) fn reboot_job(node: &Node) -> Job {
-    let conditions = Conditions {
-        kexec: true,
-        ..node.conditions()
-    };
-    Job::new(Sequence::Reboot, conditions)
 }
 
 pub(in crate::machined) async fn reboot(
@@ -109,7 +99,13 @@ pub(in crate::machined) async fn rollback(
         let rolled_back = installation.roll_back();
         rolled_back.ok_or_else(|| Status::unknown("cannot rollback to \"\", label does not exist"))?;
     }
-    let mut job = reboot_job(&call.node);
+    let mut job = Job::new(
+        Sequence::Reboot,
+        Conditions {
+            kexec: true,
+            ..call.node.conditions()
+        },
+    );
     job.force = true;
     call.node.start_sequence(job);
     Ok(RollbackResponse {

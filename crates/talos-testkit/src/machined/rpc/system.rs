@@ -27,7 +27,7 @@ pub(in crate::machined) async fn version(call: Call, _: ()) -> Result<VersionRes
         metadata: None,
         version: Some(version),
         platform: Some(platform),
-        features: call.node.config().map(|_| FeaturesInfo { rbac: true }),
+        features: Some(FeaturesInfo { rbac: true }),
     };
     Ok(VersionResponse {
         messages: vec![message],

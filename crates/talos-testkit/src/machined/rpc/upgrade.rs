@@ -5,7 +5,6 @@ use tonic::Status;
 
 use super::Call;
 use crate::node::installation::release_of;
-use crate::node::meta::{STAGED_IMAGE, STAGED_OPTIONS};
 use crate::node::sequence::plan::{Conditions, Sequence};
 use crate::node::sequence::{Intent, Job};
 
@@ -47,11 +46,6 @@ pub(in crate::machined) async fn upgrade(
         )
     } else if request.stage {
         call.node.installation.lock().stage(&tag);
-        let kept = call
-            .node
-            .write_meta(STAGED_IMAGE, request.image.clone().into_bytes());
-        kept.and_then(|()| call.node.write_meta(STAGED_OPTIONS, b"{}".to_vec()))
-            .map_err(|_| Status::unknown("error adding staged upgrade image ref"))?;
         (
             Sequence::StageUpgrade,
             Conditions {

@@ -6,9 +6,8 @@ use talos_proto::common;
 use talos_proto::machine::machine_status_event::machine_status::UnmetCondition;
 use talos_proto::machine::machine_status_event::{MachineStage as Stage, MachineStatus};
 use talos_proto::machine::{
-    AddressEvent, ConfigLoadErrorEvent, ConfigValidationErrorEvent, MachineStatusEvent, PhaseEvent,
-    RestartEvent, SequenceEvent, ServiceHealth, ServiceStateEvent, TaskEvent, phase_event, sequence_event,
-    service_state_event, task_event,
+    AddressEvent, MachineStatusEvent, PhaseEvent, RestartEvent, SequenceEvent, ServiceHealth,
+    ServiceStateEvent, TaskEvent, phase_event, sequence_event, service_state_event, task_event,
 };
 
 use crate::node::resources::specs::MachineStage;
@@ -130,19 +129,6 @@ impl Payload {
 
     pub(crate) fn restart(cmd: i64) -> Self {
         Self::new("machine.RestartEvent", &RestartEvent { cmd })
-    }
-
-    pub(crate) fn config_load_error(error: &str) -> Self {
-        let error = error.to_owned();
-        Self::new("machine.ConfigLoadErrorEvent", &ConfigLoadErrorEvent { error })
-    }
-
-    pub(crate) fn config_validation_error(error: &str) -> Self {
-        let error = error.to_owned();
-        Self::new(
-            "machine.ConfigValidationErrorEvent",
-            &ConfigValidationErrorEvent { error },
-        )
     }
 
     pub(crate) fn address(hostname: &str, addresses: Vec<String>) -> Self {

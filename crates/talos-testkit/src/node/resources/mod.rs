@@ -2,7 +2,6 @@
 
 pub(crate) mod bookmark;
 pub(crate) mod collection;
-pub(crate) mod config;
 pub(crate) mod definitions;
 pub(crate) mod handle;
 pub(crate) mod special;

@@ -69,6 +69,7 @@ const TIME_STATUS: ResourceKind = ResourceKind {
 
 /// Puts all of them.
 pub(crate) fn put(store: &ResourceStore, identity: &Identity, cluster: &str) {
+    store.put(machine_type(identity));
     store.put(platform_metadata(identity));
     store.put(security_state());
     for id in ["default", "current", "accumulative", "routed"] {
@@ -87,18 +88,16 @@ pub(crate) fn put(store: &ResourceStore, identity: &Identity, cluster: &str) {
     store.put(time_status());
 }
 
-/// The role of the machine; it has none while it waits for a configuration.
-pub(crate) fn machine_type(role: Option<MachineRole>) -> Draft {
-    let kind = match role {
-        Some(MachineRole::ControlPlane) => MachineType::ControlPlane,
-        Some(MachineRole::Worker) => MachineType::Worker,
-        None => MachineType::Unknown,
+fn machine_type(identity: &Identity) -> Draft {
+    let kind = match identity.role {
+        MachineRole::ControlPlane => MachineType::ControlPlane,
+        MachineRole::Worker => MachineType::Worker,
     };
     let spec = MachineTypeSpec {
         machine_type: kind.into(),
     };
     // A bare scalar, not a mapping.
-    let yaml = format!("{}\n", role.map_or("unknown", MachineRole::as_str));
+    let yaml = format!("{}\n", identity.role.as_str());
     draft(&MACHINE_TYPE, "machine-type", &spec, yaml)
 }
 

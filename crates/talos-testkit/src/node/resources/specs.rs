@@ -172,15 +172,15 @@ pub(crate) fn hostname_status(identity: &Identity) -> Draft {
 }
 
 /// The machine as the discovery service knows it; every node of the cluster has this resource.
-pub(crate) fn member(identity: &Identity, role: MachineRole, tag: &str) -> Draft {
+pub(crate) fn member(identity: &Identity, tag: &str) -> Draft {
     let operating_system = format!("Talos ({tag})");
-    let control_plane = role == MachineRole::ControlPlane;
+    let control_plane = identity.role == MachineRole::ControlPlane;
     let mut yaml = format!(
         "nodeId: {}\naddresses:\n    - {}\nhostname: {}\nmachineType: {}\noperatingSystem: {}\n",
         scalar(&identity.node_id),
         identity.address,
         scalar(&identity.fqdn()),
-        role.as_str(),
+        identity.role.as_str(),
         scalar(&operating_system),
     );
     if control_plane {

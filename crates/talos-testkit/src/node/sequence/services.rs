@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::node::Node;
 use crate::node::services::{self, ServiceState};
-use crate::node::status::ReadyCondition;
 
 /// Services that end before volumes are unmounted, in this order.
 const WORKLOAD: [&str; 4] = ["kubelet", "etcd", "cri", "udevd"];
@@ -31,6 +30,9 @@ async fn run(node: &Arc<Node>, id: &str) {
         return;
     }
     node.service_moves(id, ServiceState::Preparing, "Creating service runner");
+    if id == "etcd" {
+        node.cluster.etcd.join(node);
+    }
     let started = services::started(id, node.services.new_pid(id));
     node.service_moves(id, ServiceState::Running, &started);
     node.short_tick().await;
@@ -60,8 +62,6 @@ pub(crate) async fn stop(node: &Arc<Node>, id: &str) {
 /// Starts what a configured machine runs, and waits until it runs. etcd needs a bootstrapped cluster.
 pub(super) async fn start_all(node: &Arc<Node>) {
     let wanted = node.wanted_services();
-    // The clock is set as soon as the network is there; kubelet and etcd wait for it.
-    node.set_condition(ReadyCondition::Time, None);
     for id in &wanted {
         if *id == "etcd" {
             prepare(node, id).await;

@@ -78,7 +78,6 @@ pub(super) async fn run(node: &Arc<Node>, task: &str, job: &Job) -> Result<(), T
         "reboot" => {
             let cmd = if uses_kexec(job) { KEXEC } else { RESTART };
             node.events.publish(&job.actor, Payload::restart(cmd));
-            node.grace().await;
             return Err(TaskError::Restart(cmd));
         }
         "shutdown" => {

@@ -1,0 +1,9 @@
+//! What tests can set on a node, an area a file.
+
+mod etcd;
+mod files;
+mod hardware;
+mod images;
+mod operations;
+
+pub use files::SimFile;
