@@ -2,13 +2,16 @@
 
 mod actions;
 mod capabilities;
+mod cluster_checks;
 mod config_commands;
 mod credentials;
 mod default;
 mod failures;
 mod machine;
+mod monitoring;
 #[cfg(feature = "proxy")]
 mod proxy;
+mod renewal;
 mod resilience;
 #[cfg(feature = "def-runtime")]
 mod resources;
@@ -23,6 +26,7 @@ mod siderov1_login;
 mod siderov1_openpgp;
 #[cfg(feature = "siderov1")]
 mod siderov1_server;
+mod storage;
 mod streams;
 mod support;
 mod talosconfig;
