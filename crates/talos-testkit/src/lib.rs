@@ -12,6 +12,8 @@ mod machined;
 mod network;
 mod node;
 pub mod pki;
+#[cfg(feature = "real")]
+pub mod real;
 mod record;
 mod rng;
 mod roles;

@@ -1,5 +1,6 @@
 //! Assembles a cluster.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -39,6 +40,20 @@ pub struct SimClusterBuilder {
     platform: PlatformMode,
     timings: Timings,
     bootstrapped: bool,
+    authority: Option<AuthorityPem>,
+}
+
+/// An authority that is brought along.
+#[derive(Clone)]
+struct AuthorityPem {
+    certificate: String,
+    key: String,
+}
+
+impl fmt::Debug for AuthorityPem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorityPem").finish_non_exhaustive()
+    }
 }
 
 impl Default for SimClusterBuilder {
@@ -57,6 +72,7 @@ impl Default for SimClusterBuilder {
             platform: PlatformMode::default(),
             timings: Timings::default(),
             bootstrapped: true,
+            authority: None,
         }
     }
 }
@@ -130,6 +146,16 @@ impl SimClusterBuilder {
         self
     }
 
+    /// Brings the authority of the Talos API along, as PEM text: its certificate and its Ed25519 key, as a
+    /// machine configuration or a secrets bundle has them. Default: a new one.
+    pub fn authority(mut self, certificate: impl Into<String>, key: impl Into<String>) -> Self {
+        self.authority = Some(AuthorityPem {
+            certificate: certificate.into(),
+            key: key.into(),
+        });
+        self
+    }
+
     /// What the machines run on. Default: [`PlatformMode::Metal`].
     pub fn platform(mut self, mode: PlatformMode) -> Self {
         self.platform = mode;
@@ -148,7 +174,8 @@ impl SimClusterBuilder {
     ///
     /// # Errors
     ///
-    /// [`SimError`] when there is no control plane node, no free port, or no randomness for keys.
+    /// [`SimError`] when there is no control plane node, no free port, no randomness for keys, or the authority
+    /// brought along is none.
     pub async fn start(self) -> Result<SimCluster, SimError> {
         let count = self.control_planes + self.workers;
         if self.control_planes == 0 {
@@ -160,7 +187,10 @@ impl SimClusterBuilder {
                 room: addressing::ROOM,
             });
         }
-        let authority = Arc::new(CertificateAuthority::new_talos()?);
+        let authority = Arc::new(match &self.authority {
+            Some(pem) => CertificateAuthority::from_pem(&pem.certificate, &pem.key)?,
+            None => CertificateAuthority::new_talos()?,
+        });
         let kubernetes = CertificateAuthority::new_kubernetes()?;
         let facts = Arc::new(ClusterFacts::new(
             self.name.clone(),

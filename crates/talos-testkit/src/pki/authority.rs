@@ -38,22 +38,23 @@ impl CertificateAuthority {
     ///
     /// When the system has no random numbers.
     pub fn new_talos() -> Result<Self, PkiError> {
-        Self::self_signed("talos", KeyAlgorithm::Ed25519)
+        Self::self_signed(Some("talos"), KeyAlgorithm::Ed25519)
     }
 
     /// The authority of Kubernetes in a Talos cluster: `O=kubernetes`, ECDSA P-256, ten years.
     pub(crate) fn new_kubernetes() -> Result<Self, PkiError> {
-        Self::self_signed("kubernetes", KeyAlgorithm::EcdsaP256)
+        Self::self_signed(Some("kubernetes"), KeyAlgorithm::EcdsaP256)
     }
 
-    fn self_signed(organization: &str, algorithm: KeyAlgorithm) -> Result<Self, PkiError> {
+    /// An authority whose subject has no more than an organization.
+    pub(crate) fn self_signed(organization: Option<&str>, algorithm: KeyAlgorithm) -> Result<Self, PkiError> {
         let key = PrivateKey::generate(algorithm)?;
         let mut key_id = [0; 20];
         SystemRandom::new()
             .fill(&mut key_id)
             .map_err(|_| PkiError::Random)?;
         let template = Template {
-            organizations: vec![organization.to_owned()],
+            organizations: organization.map(str::to_owned).into_iter().collect(),
             common_name: None,
             validity: Validity::starting_now(TEN_YEARS),
             key_usage: CERT_SIGN | DIGITAL_SIGNATURE,
@@ -81,6 +82,27 @@ impl CertificateAuthority {
     #[must_use]
     pub fn certificate_pem(&self) -> String {
         pem::encode(pem::CERTIFICATE, &self.certificate)
+    }
+
+    /// An authority of parts that belong together.
+    pub(super) fn assembled(
+        key: PrivateKey,
+        subject: Vec<u8>,
+        key_id: [u8; 20],
+        certificate: CertificateDer<'static>,
+    ) -> Self {
+        Self {
+            key,
+            subject,
+            key_id,
+            certificate,
+        }
+    }
+
+    /// The authority's private key as one PEM block, with the label that Talos writes.
+    #[cfg(any(test, feature = "real"))]
+    pub(crate) fn key_pem(&self) -> String {
+        self.key.to_pem()
     }
 
     /// The authority's certificate in DER.

@@ -12,7 +12,7 @@ use crate::clock::Moment;
 
 const OID_COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 pub(crate) const OID_ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
-const OID_SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];
+pub(super) const OID_SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];
 const OID_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
 const OID_SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const OID_BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];

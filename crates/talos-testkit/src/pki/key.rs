@@ -43,8 +43,7 @@ impl PrivateKey {
             KeyAlgorithm::Ed25519 => {
                 let mut seed = [0; 32];
                 random.fill(&mut seed).map_err(|_| PkiError::Random)?;
-                let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| PkiError::Key)?;
-                Ok(Self::Ed25519 { pair, seed })
+                Self::from_seed(seed)
             }
             KeyAlgorithm::EcdsaP256 => {
                 let signing = &ECDSA_P256_SHA256_ASN1_SIGNING;
@@ -61,6 +60,12 @@ impl PrivateKey {
                 Ok(Self::EcdsaP256 { pair, pkcs8, sec1 })
             }
         }
+    }
+
+    /// The Ed25519 key with the seed.
+    pub(crate) fn from_seed(seed: [u8; 32]) -> Result<Self, PkiError> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| PkiError::Key)?;
+        Ok(Self::Ed25519 { pair, seed })
     }
 
     /// DER of the `SubjectPublicKeyInfo`.

@@ -9,13 +9,16 @@ mod certificate;
 mod der;
 mod inspect;
 mod key;
-mod pem;
+mod load;
+pub(crate) mod pem;
 mod spec;
 
 pub use authority::CertificateAuthority;
 pub(crate) use authority::{ONE_DAY, ServerIdentity};
 pub(crate) use inspect::LeafFacts;
 pub use key::KeyAlgorithm;
+#[cfg(feature = "real")]
+pub(crate) use key::PrivateKey;
 pub(crate) use spec::ValidityWindow;
 pub use spec::{ClientCert, ClientCertSpec, ExtendedKeyUsage};
 
@@ -29,4 +32,10 @@ pub enum PkiError {
     /// The cryptography library refused a key that it has just made.
     #[error("the cryptography library rejected a generated key")]
     Key,
+    /// A PEM text lacks the block that it should have, or the block cannot be read.
+    #[error("a certificate or key is missing or malformed")]
+    Malformed,
+    /// A key and a certificate are not of the same authority.
+    #[error("the key does not belong to the certificate")]
+    Mismatch,
 }
