@@ -267,11 +267,16 @@ impl RealClusterBuilder {
 
 /// Where a node is that has been started.
 async fn node(engine: &Engine, plan: &NodePlan) -> Result<RealNode, RealError> {
+    let endpoint = match engine.published(&plan.name, recipe::API_PORT).await {
+        Ok(endpoint) => endpoint,
+        // What has stopped already publishes nothing.
+        Err(error) => return Err(engine.exited(&plan.name).await?.unwrap_or(error)),
+    };
     Ok(RealNode {
         name: plan.name.clone(),
         address: plan.address.to_string(),
         role: plan.role,
-        endpoint: engine.published(&plan.name, recipe::API_PORT).await?.to_string(),
+        endpoint: endpoint.to_string(),
     })
 }
 

@@ -65,7 +65,7 @@ impl Engine {
     }
 
     /// The kernel that containers run on.
-    pub(super) async fn kernel(&self) -> String {
+    async fn kernel(&self) -> String {
         let info = self.docker.info().await.ok();
         info.and_then(|info| info.kernel_version)
             .unwrap_or_else(|| "of unknown version".to_owned())
@@ -112,7 +112,7 @@ impl Engine {
             .doing(|| format!("starting the container {name}"))
     }
 
-    pub(super) async fn inspect(&self, name: &str) -> Result<ContainerInspectResponse, RealError> {
+    async fn inspect(&self, name: &str) -> Result<ContainerInspectResponse, RealError> {
         self.docker
             .inspect_container(name, None::<InspectContainerOptions>)
             .await
@@ -137,11 +137,18 @@ impl Engine {
         })
     }
 
-    /// The exit code of a container that has stopped.
-    pub(super) async fn exit_code(&self, name: &str) -> Result<Option<i64>, RealError> {
+    /// The error for a container that has stopped; `None` while it runs.
+    pub(super) async fn exited(&self, name: &str) -> Result<Option<RealError>, RealError> {
         let state = self.inspect(name).await?.state.unwrap_or_default();
-        let ended = state.running == Some(false);
-        Ok(ended.then_some(state.exit_code.unwrap_or_default()))
+        if state.running != Some(false) {
+            return Ok(None);
+        }
+        Ok(Some(RealError::Exited {
+            node: name.to_owned(),
+            exit_code: state.exit_code.unwrap_or_default(),
+            kernel: self.kernel().await,
+            log: self.log_tail(name).await,
+        }))
     }
 
     /// The end of a container's log, or why there is none.

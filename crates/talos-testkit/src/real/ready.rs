@@ -116,14 +116,9 @@ async fn repeat(
             Attempt::Again(last) => last,
         };
         if let Some(engine) = &target.engine
-            && let Some(exit_code) = engine.exit_code(&target.name).await?
+            && let Some(error) = engine.exited(&target.name).await?
         {
-            return Err(RealError::Exited {
-                node: target.name.clone(),
-                exit_code,
-                kernel: engine.kernel().await,
-                log: engine.log_tail(&target.name).await,
-            });
+            return Err(error);
         }
         if started.elapsed() >= patience {
             let log = match &target.engine {

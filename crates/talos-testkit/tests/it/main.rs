@@ -16,6 +16,8 @@ mod images;
 mod kernel;
 mod logs;
 mod power;
+#[cfg(feature = "real")]
+mod real;
 mod resource_control;
 mod resource_server;
 mod resources;
