@@ -53,8 +53,8 @@ func run(path, folder, only string) error {
 	w := &world{path: path, log: &conn.Log{}}
 	runner := &probe.Runner{Protos: registry, Log: w.log, Out: os.Stdout}
 	groups := [][]probe.Step{
-		w.setUp(), w.routing(), w.system(), w.files(), w.streams(), w.services(), w.etcd(), w.images(),
-		w.storage(), w.lifecycle(), w.debug(), w.cluster(), w.cosi(), w.roles(), w.power(), w.maintenance(),
+		w.setUp(), w.routing(), w.system(), w.files(), w.streams(), w.cluster(), w.services(), w.images(), w.storage(),
+		w.lifecycle(), w.debug(), w.cosi(), w.roles(), w.etcd(), w.power(), w.maintenance(),
 	}
 	failed := 0
 	for _, steps := range groups {

@@ -32,6 +32,7 @@ func (w *world) maintenance() []probe.Step {
 			t.See("accepted")
 		}},
 		{Name: "maintenance.enter", Run: func(t *probe.T) {
+			t.Check(config != "", "the step that resets failed")
 			endpoint := w.current.Endpoints[w.endpoints[target.hostname]]
 			var err error
 			channel, err = conn.Dial([]string{endpoint}, conn.Insecure(func(seen *x509.Certificate) { leaf = seen }), w.log)
@@ -49,7 +50,8 @@ func (w *world) maintenance() []probe.Step {
 			t.See("Version and MachineStatus without a certificate")
 		}},
 		{Name: "maintenance.certificate", Run: func(t *probe.T) {
-			t.Check(leaf != nil && leaf.Subject.CommonName == "maintenance-service.talos.dev", "certificate %v", leaf)
+			t.Check(leaf != nil, "no certificate was seen")
+			t.Check(leaf.Subject.CommonName == "maintenance-service.talos.dev", "the certificate is that of %s", leaf.Subject)
 			sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
 			t.See("%s, fingerprint of %d characters", leaf.Subject.CommonName, len(base64.StdEncoding.EncodeToString(sum[:])))
 		}},
@@ -84,6 +86,7 @@ func (w *world) maintenance() []probe.Step {
 			t.See("mode %s", reply.At("messages.0.mode"))
 		}},
 		{Name: "maintenance.leave", Run: func(t *probe.T) {
+			t.Check(config != "", "the step that resets failed")
 			for {
 				ctx, cancel := context.WithCancel(conn.ToNode(t.Context, target.address))
 				reply, err := t.Unary(ctx, w.admin, state+"Get", `{"namespace":"runtime","type":"MachineStatuses.runtime.talos.dev","id":"machine"}`)

@@ -49,6 +49,11 @@ func (w *world) boot(t *probe.T, node string) string {
 	return strings.TrimSpace(w.readFile(t, conn.ToNode(t.Context, node), bootID))
 }
 
+// release asks what a node runs.
+func (w *world) release(t *probe.T, node string) string {
+	return t.Call(conn.ToNode(t.Context, node), w.admin, version, "").At("messages.0.version.tag").String()
+}
+
 // machineConfig reads the active configuration.
 func (w *world) machineConfig(t *probe.T, node string) string {
 	reply := t.Call(conn.ToNode(t.Context, node), w.admin, state+"Get",
@@ -64,6 +69,8 @@ func apply(config, rest string) string {
 
 func (w *world) power() []probe.Step {
 	const applyPath = machine + "ApplyConfiguration"
+	const newer = "ghcr.io/siderolabs/installer:v1.14.1"
+	var before, release string
 	return []probe.Step{
 		{Name: "machine.ApplyConfiguration", Run: func(t *probe.T) {
 			node := w.planes[0].address
@@ -91,19 +98,21 @@ func (w *world) power() []probe.Step {
 		{Name: "machine.Reboot", Run: w.reboot},
 		{Name: "machine.Upgrade", Run: func(t *probe.T) {
 			node := w.workers[0].address
-			before := w.boot(t, node)
-			reply := t.Call(conn.ToNode(t.Context, node), w.admin, machine+"Upgrade", `{"image":"`+installer+`"}`)
+			before, release = w.boot(t, node), w.release(t, node)
+			reply := t.Call(conn.ToNode(t.Context, node), w.admin, machine+"Upgrade", `{"image":"`+newer+`"}`)
 			t.Check(reply.At("messages.0.ack").String() == "Upgrade request received", "%s", reply)
 			t.Check(len(reply.At("messages.0.actor_id").String()) == 36, "%s", reply)
 			w.back(t, node, before)
-			t.See("%s, then a new boot id", reply.At("messages.0.ack"))
+			t.Check(strings.HasSuffix(newer, ":"+w.release(t, node)), "it runs %s", w.release(t, node))
+			t.See("%s, then a new boot id and %s", reply.At("messages.0.ack"), w.release(t, node))
 		}},
 		{Name: "machine.Rollback", Run: func(t *probe.T) {
 			node := w.workers[0].address
-			before := w.boot(t, node)
+			before = w.boot(t, node)
 			t.Call(conn.ToNode(t.Context, node), w.admin, machine+"Rollback", "")
 			w.back(t, node, before)
-			t.See("a new boot id")
+			t.Check(w.release(t, node) == release, "it runs %s, not %s", w.release(t, node), release)
+			t.See("a new boot id, and the release before")
 		}},
 		{Name: "machine.Shutdown", Run: func(t *probe.T) {
 			node := w.workers[len(w.workers)-1].address
