@@ -13,6 +13,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/proto"
@@ -25,14 +27,13 @@ import (
 type sample struct {
 	Origin   string `json:"origin"`
 	Type     string `json:"type"`
-	Message  string `json:"message"`
 	ProtoHex string `json:"proto_hex"`
 	YAML     string `json:"yaml"`
 }
 
 func main() {
 	path := flag.String("file", "", "file with one sample a line, as JSON")
-	folder := flag.String("protos", "proto", "folder with the .proto files")
+	folder := flag.String("protos", "proto", "folder with the .proto files and resources.toml")
 	flag.Parse()
 	if err := run(*path, *folder); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -42,6 +43,10 @@ func main() {
 
 func run(path, folder string) error {
 	registry, err := protos.Load(context.Background(), folder)
+	if err != nil {
+		return err
+	}
+	messages, err := messagesOf(filepath.Join(folder, "resources.toml"))
 	if err != nil {
 		return err
 	}
@@ -64,7 +69,7 @@ func run(path, folder string) error {
 		}
 		if sample.ProtoHex != "" {
 			binary++
-			if err := check(registry, &sample); err != nil {
+			if err := check(registry, messages[sample.Type], sample.ProtoHex); err != nil {
 				problems = append(problems, fmt.Errorf("line %d: %s: %w", number, sample.Type, err))
 			}
 		}
@@ -84,19 +89,38 @@ func run(path, folder string) error {
 	return errors.Join(problems...)
 }
 
-func check(registry *protos.Registry, sample *sample) error {
-	data, err := hex.DecodeString(sample.ProtoHex)
+// messagesOf reads which message each resource type has: the key "message" in the section of the type.
+func messagesOf(path string) (map[string]string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	messages := map[string]string{}
+	section := ""
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if name, ok := strings.CutPrefix(line, "[\""); ok {
+			section = strings.TrimSuffix(name, "\"]")
+		} else if message, ok := strings.CutPrefix(line, "message = "); ok {
+			messages[section] = strings.Trim(message, "\"")
+		}
+	}
+	return messages, nil
+}
+
+func check(registry *protos.Registry, name, sample string) error {
+	data, err := hex.DecodeString(sample)
 	if err != nil {
 		return err
 	}
-	message, err := registry.Message(sample.Message)
+	message, err := registry.Message(name)
 	if err != nil {
 		return err
 	}
 	if err := proto.Unmarshal(data, message); err != nil {
 		return err
 	}
-	if err := full(message, sample.Message, 0); err != nil {
+	if err := full(message, name, 0); err != nil {
 		return err
 	}
 	again, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
@@ -104,7 +128,7 @@ func check(registry *protos.Registry, sample *sample) error {
 		return err
 	}
 	if !bytes.Equal(again, data) {
-		return fmt.Errorf("encoded again it is %x, not %s", again, sample.ProtoHex)
+		return fmt.Errorf("encoded again it is %x, not %s", again, sample)
 	}
 	return nil
 }
@@ -122,10 +146,16 @@ func full(message protoreflect.ProtoMessage, path string, depth int) error {
 		if oneof := field.ContainingOneof(); oneof != nil && !oneof.IsSynthetic() && reflection.WhichOneof(oneof) != field {
 			continue
 		}
+		// The only value of an enumeration cannot be told from none.
+		if field.Enum() != nil && field.Enum().Values().Len() == 1 {
+			continue
+		}
 		if !reflection.Has(field) {
 			return fmt.Errorf("%s is unset", name)
 		}
-		if field.Message() == nil || field.IsMap() || depth > 8 {
+		// Messages that are not Talos's, such as durations, need not be full.
+		foreign := field.Message() != nil && strings.HasPrefix(string(field.Message().FullName()), "google.")
+		if field.Message() == nil || field.IsMap() || foreign || depth > 8 {
 			continue
 		}
 		nested := reflection.Get(field)

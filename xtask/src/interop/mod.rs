@@ -26,7 +26,7 @@ use crate::workspace;
 const FOLDER: &str = "interop";
 
 /// The sample of every resource type, which the Go programs decode as well; relative to the root.
-const SAMPLES: &str = "crates/talos-testkit/src/node/resources/samples.jsonl";
+const SAMPLES: &str = "crates/talos-proto/tests/data/resources.jsonl";
 
 /// Environment variable that tells a test of the client where the state server listens.
 const STATE_SOCKET: &str = "TALOS_INTEROP_STATE_SOCKET";
