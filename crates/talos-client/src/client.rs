@@ -11,11 +11,15 @@ use crate::{
 };
 
 mod builder;
+#[cfg(all(feature = "machine", feature = "cosi"))]
+mod discovery;
 mod pem;
 #[cfg(feature = "talosconfig")]
 mod reload;
 
 pub use builder::ClientBuilder;
+#[cfg(all(feature = "machine", feature = "cosi"))]
+pub use discovery::{Member, MemberRole, MemberSource};
 pub(crate) use pem::Pem;
 
 /// A Talos cluster, reached through any of its endpoints.

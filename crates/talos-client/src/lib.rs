@@ -32,6 +32,8 @@ pub mod stream;
 
 pub use call::{CallOptions, Timeouts};
 pub use client::{Client, ClientBuilder};
+#[cfg(all(feature = "machine", feature = "cosi"))]
+pub use client::{Member, MemberRole, MemberSource};
 pub use error::{
     Code, Detail, Error, ErrorCategory, ErrorKind, FieldViolation, Origin, ResourceErrorKind, Result,
     Unimplemented, Violation,

@@ -253,8 +253,14 @@ impl Target {
 impl Node {
     /// Lets this node check that the whole cluster is healthy; control plane nodes only.
     ///
-    /// ```no_run
-    /// # async fn example(node: talos_client::Node) -> talos_client::Result<()> {
+    /// ```
+    /// # use talos_client::{Client, config::Talosconfig};
+    /// #
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = talos_testkit::SimCluster::builder().start().await?;
+    /// # let client = Client::builder().talosconfig(Talosconfig::parse(cluster.talosconfig())?).build()?;
+    /// # let node = client.node(cluster.node(0).name())?;
     /// let mut check = node.health_check().send().await?;
     /// while let Some(progress) = check.next_progress().await {
     ///     println!("{}", progress?);

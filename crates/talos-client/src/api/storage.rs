@@ -233,10 +233,16 @@ impl Node {
 
     /// Wipes disks and partitions. **Everything on them is lost.**
     ///
-    /// ```no_run
+    /// ```
     /// use talos_client::api::storage::BlockDevice;
     ///
-    /// # async fn example(node: talos_client::Node) -> talos_client::Result<()> {
+    /// # use talos_client::{Client, config::Talosconfig};
+    /// #
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = talos_testkit::SimCluster::builder().start().await?;
+    /// # let client = Client::builder().talosconfig(Talosconfig::parse(cluster.talosconfig())?).build()?;
+    /// # let node = client.node(cluster.node(0).name())?;
     /// node.wipe_block_devices([BlockDevice::new("vdb").overwrite(true)]).send().await?;
     /// # Ok(())
     /// # }

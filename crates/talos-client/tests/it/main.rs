@@ -4,8 +4,11 @@ mod actions;
 mod capabilities;
 mod cluster_checks;
 mod config_commands;
+mod conformance;
 mod credentials;
 mod default;
+mod discovery;
+mod docs;
 mod failures;
 mod machine;
 mod monitoring;
@@ -26,6 +29,8 @@ mod siderov1_login;
 mod siderov1_openpgp;
 #[cfg(feature = "siderov1")]
 mod siderov1_server;
+#[cfg(unix)]
+mod signer;
 mod storage;
 mod streams;
 mod support;

@@ -39,10 +39,16 @@ impl Capabilities {
     /// Whether the node knows a call, as far as its release tells. A build that is not named like a release counts as
     /// the newest.
     ///
-    /// ```no_run
+    /// ```
     /// use talos_client::proto::methods::machine::image_service;
     ///
-    /// # async fn example(node: talos_client::Node) -> talos_client::Result<()> {
+    /// # use talos_client::{Client, config::Talosconfig};
+    /// #
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = talos_testkit::SimCluster::builder().start().await?;
+    /// # let client = Client::builder().talosconfig(Talosconfig::parse(cluster.talosconfig())?).build()?;
+    /// # let node = client.node(cluster.node(0).name())?;
     /// let can = node.capabilities().await?;
     /// println!("signatures can be checked: {}", can.supports(&image_service::VERIFY));
     /// # Ok(())

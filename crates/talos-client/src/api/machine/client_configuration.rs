@@ -184,16 +184,24 @@ impl Node {
     /// Give a program no more roles than it needs: [`Role::Reader`] to look, [`Role::EtcdBackup`] to take
     /// snapshots. Certificates cannot be revoked, so give it no more time than it needs, either.
     ///
-    /// ```no_run
+    /// ```
+    /// # use talos_client::Client;
     /// use std::time::Duration;
     /// use talos_client::{Role, config::Talosconfig};
     ///
-    /// # async fn example(node: talos_client::Node) -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = talos_testkit::SimCluster::builder().start().await?;
+    /// # let mut talosconfig = Talosconfig::parse(cluster.talosconfig())?;
+    /// # let client = Client::builder().talosconfig(talosconfig.clone()).build()?;
+    /// # let node = client.node(cluster.node(0).name())?;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("reader.talosconfig");
     /// let day = Duration::from_secs(24 * 60 * 60);
     /// let issued = node.generate_client_configuration([Role::Reader], day).send().await?;
-    /// let mut talosconfig = Talosconfig::load_default()?;
+    /// // The endpoints and nodes of the current context, with the new credentials.
     /// talosconfig.renew(None, &issued)?;
-    /// talosconfig.save_to("reader.talosconfig")?;
+    /// talosconfig.save_to(&path)?;
     /// # Ok(())
     /// # }
     /// ```

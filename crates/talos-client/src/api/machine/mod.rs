@@ -49,7 +49,7 @@ pub use services::{ServiceEvent, ServiceHealth, ServiceInfo, ServiceState};
 pub use version::Version;
 
 impl Target {
-    fn machine(&self) -> MachineServiceClient<Channel> {
+    pub(crate) fn machine(&self) -> MachineServiceClient<Channel> {
         MachineServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE)
     }
 }

@@ -268,10 +268,16 @@ impl Sockets {
 impl Node {
     /// The sockets of the node: by default TCP and UDP of the host's own network.
     ///
-    /// ```no_run
+    /// ```
     /// use talos_client::api::machine::SocketFilter;
     ///
-    /// # async fn example(node: talos_client::Node) -> talos_client::Result<()> {
+    /// # use talos_client::{Client, config::Talosconfig};
+    /// #
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = talos_testkit::SimCluster::builder().start().await?;
+    /// # let client = Client::builder().talosconfig(Talosconfig::parse(cluster.talosconfig())?).build()?;
+    /// # let node = client.node(cluster.node(0).name())?;
     /// let listeners = node.netstat().filter(SocketFilter::Listening).processes(true).send().await?;
     /// for socket in listeners {
     ///     println!("{} {} {:?}", socket.table(), socket.local_port(), socket.process());

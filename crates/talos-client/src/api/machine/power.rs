@@ -139,10 +139,16 @@ request! {
 impl Node {
     /// Reboots the node.
     ///
-    /// ```no_run
+    /// ```
     /// use talos_client::api::machine::RebootMode;
     ///
-    /// # async fn example(node: talos_client::Node) -> talos_client::Result<()> {
+    /// # use talos_client::{Client, config::Talosconfig};
+    /// #
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = talos_testkit::SimCluster::builder().start().await?;
+    /// # let client = Client::builder().talosconfig(Talosconfig::parse(cluster.talosconfig())?).build()?;
+    /// # let node = client.node(cluster.node(0).name())?;
     /// let accepted = node.reboot().mode(RebootMode::PowerCycle).send().await?;
     /// println!("follow {:?} in the events", accepted.actor_id);
     /// # Ok(())

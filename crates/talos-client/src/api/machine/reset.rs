@@ -200,10 +200,16 @@ impl ResetRequest {
 impl Node {
     /// Wipes the node. **Machine configuration, etcd data, volumes and user data on what is wiped are lost.**
     ///
-    /// ```no_run
+    /// ```
     /// use talos_client::api::machine::SystemWipe;
     ///
-    /// # async fn example(node: talos_client::Node) -> talos_client::Result<()> {
+    /// # use talos_client::{Client, config::Talosconfig};
+    /// #
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = talos_testkit::SimCluster::builder().start().await?;
+    /// # let client = Client::builder().talosconfig(Talosconfig::parse(cluster.talosconfig())?).build()?;
+    /// # let node = client.node(cluster.node(0).name())?;
     /// // Back to maintenance mode, with Talos still installed.
     /// let wipe = SystemWipe::partitions(["STATE", "EPHEMERAL"]);
     /// node.reset(wipe).reboot(true).send().await?;
