@@ -19,4 +19,5 @@ pub mod interop;
 pub mod methods;
 pub mod output;
 pub mod protos;
+pub mod resources;
 pub mod workspace;

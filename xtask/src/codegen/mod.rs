@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use crate::descriptors::ProtoTree;
 use crate::methods::Methods;
 use crate::output::Outputs;
+use crate::resources::{self, Resources};
 
 /// Folder of the generated Rust files.
 pub const GENERATED: &str = "crates/talos-proto/src/generated";
@@ -27,6 +28,10 @@ pub fn generate(root: &Path) -> Result<Outputs> {
     render::stubs(&tree, &groups, &mut outputs)?;
     let methods = Methods::load(root, &tree.pool)?;
     methods::table(&methods, &mut outputs)?;
+    // A tree without the file, as in tests, has no resources.
+    if root.join(resources::FILE).exists() {
+        resources::render(&Resources::load(root, &tree.pool)?, &mut outputs)?;
+    }
     provenance::lock(root, &tree, &methods, &mut outputs)?;
     Ok(outputs)
 }

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::descriptors::ProtoTree;
 use crate::methods::{FILE, Methods};
 use crate::output::Outputs;
-use crate::workspace;
+use crate::{resources, workspace};
 
 /// Path of the lock relative to the repository root.
 pub const LOCK: &str = "proto/provenance.lock.toml";
@@ -38,6 +38,8 @@ pub fn lock(root: &Path, tree: &ProtoTree, methods: &Methods, outputs: &mut Outp
     lock.push_str("\n# SHA-256 of the files that the code is generated from.\n[sources]\n");
     let mut sources: Vec<_> = tree.files.iter().map(|file| format!("proto/{file}")).collect();
     sources.push(FILE.to_owned());
+    let resources = [resources::FILE, resources::EARLIER].map(str::to_owned);
+    sources.extend(resources.into_iter().filter(|file| root.join(file).exists()));
     sources.sort();
     for source in sources {
         writeln!(lock, "{source:?} = \"{}\"", sha256(&read(root, &source)?))?;
