@@ -179,7 +179,7 @@ impl Client {
     }
 
     /// Whichever endpoint answers.
-    #[cfg(feature = "machine")]
+    #[cfg(any(feature = "machine", feature = "cosi"))]
     pub(crate) fn target(&self) -> Target {
         self.target_of(None)
     }

@@ -14,50 +14,79 @@
 //! # }
 //! ```
 //!
-//! Talos refuses every write to its resources; change the machine configuration instead.
+//! There is a type for everything that a Talos node registers, in one module for each feature `def-…`.
+//! [`Resources::dynamic`] reads types by name or alias, as `talosctl get` does.
+//!
+//! # Watching
+//!
+//! [`Resources::watch`] follows all resources of a type, [`Resources::watch_one`] a single one. A [`Watch`]
+//! survives lost connections, reboots of the node and its own slowness, and says when what it told before is
+//! void. A [`Store`] keeps what a watch told, and [`Resources::wait_for`] waits for a [`Condition`].
+//!
+//! # Writing
+//!
+//! Talos refuses every write to its resources; change the machine configuration instead. For other servers
+//! of the same API there is [`Client::state`](crate::Client::state).
 
+mod by_hand;
+mod columns;
+mod condition;
+mod convert;
+mod definitions;
+mod error;
+mod generated;
+mod list;
+mod many;
+mod mend;
+pub mod meta;
 mod metadata;
-#[cfg(feature = "def-runtime")]
-pub mod runtime;
+mod object;
+mod query;
+mod state;
+mod store;
+pub mod value;
+mod watch;
 
-use std::error::Error as StdError;
-
-use bytes::Bytes;
 use talos_proto::{
     cosi::resource::{GetRequest, state_client::StateClient},
     methods::cosi::resource::state as methods,
 };
 use talos_transport::{Channel, MAX_MESSAGE_SIZE};
 
+pub use condition::{Condition, Snapshot, conditions};
+pub use definitions::{Definition, Definitions, DynamicResources};
+pub use error::DecodeError;
+#[doc(inline)]
+pub use generated::*;
+pub use list::{ListRequest, ListStream};
+pub use many::{ManyNodes, ManyWatch};
 pub use metadata::{Metadata, Phase};
+pub use object::{DynamicObject, Item, Object, RawSpec, Resource, Visitor};
+pub use query::Labels;
+pub use state::{Conflict, NewResource, StateResources};
+pub use store::{Reflector, Store, StoreEvent};
+pub use watch::{Watch, WatchEvent, WatchRequest};
 
-use crate::{Node, call::Target, error::Result};
+use crate::{
+    Node,
+    call::{CallInfo, Target},
+    error::{Error, ErrorKind, Origin, Result},
+};
 
-/// The spec of one type of resource.
-pub trait Resource: Sized {
-    /// The full name of the type, in its canonical case, such as `MachineStatuses.runtime.talos.dev`.
-    const TYPE: &'static str;
-    /// The namespace in which resources of this type live.
-    const NAMESPACE: &'static str;
-    /// The id of the only resource of this type, where there is only one.
-    const DEFAULT_ID: Option<&'static str>;
-
-    /// Reads the spec from its protobuf form.
-    ///
-    /// # Errors
-    ///
-    /// Says what is wrong with the bytes.
-    fn decode(spec: Bytes) -> Result<Self, Box<dyn StdError + Send + Sync>>;
+/// Where resources of a type live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) namespace: String,
+    pub(crate) kind: String,
 }
 
-/// A resource: a spec, and what all resources have.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Object<R> {
-    /// Identity, version, owner, labels.
-    pub metadata: Metadata,
-    /// The type's own content.
-    pub spec: R,
+impl Place {
+    fn of<R: Resource>() -> Self {
+        Self {
+            namespace: R::NAMESPACE.to_owned(),
+            kind: R::TYPE.to_owned(),
+        }
+    }
 }
 
 /// Access to the resources of one node; made by [`Node::resources`].
@@ -74,12 +103,46 @@ impl Node {
 }
 
 impl Target {
-    fn state(&self) -> StateClient<Channel> {
+    pub(crate) fn state(&self) -> StateClient<Channel> {
         StateClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE)
+    }
+
+    /// Reads one resource.
+    async fn get_resource<T: Item>(&self, place: Place, id: String) -> Result<T> {
+        let request = GetRequest {
+            namespace: place.namespace,
+            r#type: place.kind,
+            id,
+            options: None,
+        };
+        let (reply, call) = self
+            .call(&methods::GET, request, |request| async {
+                self.state().get(request).await
+            })
+            .await?;
+        object::read(reply.resource).map_err(|broken| call.broken(broken))
     }
 }
 
-impl Resources<'_> {
+impl CallInfo {
+    /// The error about a resource that cannot be used.
+    fn broken(&self, broken: object::Broken) -> Error {
+        let error = self.malformed(broken.what);
+        match broken.source {
+            Some(source) => error.with_source(source),
+            None => error,
+        }
+    }
+}
+
+fn default_id<R: Resource>() -> Result<&'static str> {
+    R::DEFAULT_ID.ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, Origin::Local)
+            .with_message(format!("{} has no default id, name one", R::TYPE))
+    })
+}
+
+impl<'a> Resources<'a> {
     /// The resource of this type with its default id.
     ///
     /// # Errors
@@ -93,11 +156,7 @@ impl Resources<'_> {
     /// Upstream: `cosi.resource.State/Get` · talosctl get TYPE · since Talos 1.7 or older · role os:reader,
     /// os:admin for sensitive types · read-only
     pub async fn get<R: Resource>(&self) -> Result<Object<R>> {
-        let id = R::DEFAULT_ID.ok_or_else(|| {
-            crate::Error::new(crate::ErrorKind::InvalidInput, crate::Origin::Local)
-                .with_message(format!("{} has no default id, name one", R::TYPE))
-        })?;
-        self.get_by_id(id).await
+        self.get_by_id(default_id::<R>()?).await
     }
 
     /// The resource of this type with this id.
@@ -114,33 +173,64 @@ impl Resources<'_> {
     ///
     /// Upstream: `cosi.resource.State/Get` · talosctl get TYPE ID · since Talos 1.7 or older · role
     /// os:reader, os:admin for sensitive types · read-only
-    pub async fn get_by_id<R: Resource>(&self, id: &str) -> Result<Object<R>> {
-        let target = self.node.target();
-        let request = GetRequest {
-            namespace: R::NAMESPACE.to_owned(),
-            r#type: R::TYPE.to_owned(),
-            id: id.to_owned(),
-            options: None,
-        };
-        let (reply, call) = target
-            .call(&methods::GET, request, |request| async {
-                target.state().get(request).await
-            })
-            .await?;
-        let malformed = |what: &str| call.malformed(format!("{}/{id}: {what}", R::TYPE));
-        let resource = reply
-            .resource
-            .ok_or_else(|| malformed("the reply has no resource"))?;
-        let metadata = resource
-            .metadata
-            .ok_or_else(|| malformed("the resource has no metadata"))?;
-        let spec = resource
-            .spec
-            .ok_or_else(|| malformed("the resource has no spec"))?;
-        Ok(Object {
-            metadata: metadata.into(),
-            spec: R::decode(spec.proto_spec)
-                .map_err(|error| malformed("the spec does not decode").with_source(error))?,
-        })
+    pub async fn get_by_id<R: Resource>(&self, id: impl Into<String>) -> Result<Object<R>> {
+        self.target().get_resource(Place::of::<R>(), id.into()).await
+    }
+
+    /// The resources of this type. Await it for all, or narrow it down and stream it before.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "def-block")]
+    /// # async fn example(node: talos_client::Node) -> talos_client::Result<()> {
+    /// use talos_client::resource::block::Disk;
+    ///
+    /// for disk in node.resources().list::<Disk>().ids_matching("^sd").await? {
+    ///     println!("{}: {}", disk.metadata.id, disk.spec.pretty_size);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Upstream: `cosi.resource.State/List` · talosctl get TYPE · since Talos 1.7 or older · role os:reader,
+    /// os:admin for sensitive types · read-only
+    pub fn list<R: Resource>(&self) -> ListRequest<Object<R>> {
+        ListRequest::new(self.target().clone(), Place::of::<R>())
+    }
+
+    /// All resources of this type, and what becomes of them.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "def-cluster")]
+    /// # async fn example(node: talos_client::Node) -> talos_client::Result<()> {
+    /// use talos_client::resource::{WatchEvent, cluster::Member};
+    ///
+    /// let mut watch = node.resources().watch::<Member>().start();
+    /// while let Some(event) = watch.next_event().await {
+    ///     match event? {
+    ///         WatchEvent::Created(member) => println!("{} is there", member.metadata.id),
+    ///         WatchEvent::Restarted => println!("forget everything, here it comes again"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Upstream: `cosi.resource.State/Watch` · talosctl get TYPE --watch · since Talos 1.7 or older · role
+    /// os:reader, os:admin for sensitive types · read-only
+    pub fn watch<R: Resource>(&self) -> WatchRequest<Object<R>> {
+        WatchRequest::all(self.target().clone(), Place::of::<R>())
+    }
+
+    /// One resource of this type, and what becomes of it.
+    ///
+    /// Upstream: `cosi.resource.State/Watch` · talosctl get TYPE ID --watch · since Talos 1.7 or older · role
+    /// os:reader, os:admin for sensitive types · read-only
+    pub fn watch_one<R: Resource>(&self, id: impl Into<String>) -> WatchRequest<Object<R>> {
+        WatchRequest::one(self.target().clone(), Place::of::<R>(), id.into())
+    }
+
+    fn target(&self) -> &'a Target {
+        self.node.target()
     }
 }
