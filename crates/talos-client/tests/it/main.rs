@@ -16,8 +16,8 @@ mod monitoring;
 mod proxy;
 mod renewal;
 mod resilience;
-#[cfg(feature = "def-runtime")]
-mod resources;
+#[cfg(feature = "definitions")]
+mod resource;
 mod routing;
 #[cfg(feature = "siderov1")]
 mod siderov1;

@@ -1,0 +1,10 @@
+//! Resources: all types, lists, watches, stores, writes.
+
+mod dynamic;
+mod many;
+mod read;
+mod samples;
+mod state;
+mod store;
+mod types;
+mod watch;
