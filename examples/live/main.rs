@@ -12,12 +12,12 @@
 use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
 use clap::Parser;
+use talos_client::resource::Object;
 use talos_client::{
     Client, Node,
     config::Talosconfig,
     resource::{Reflector, Store, StoreEvent, cluster::Member, runtime::MachineStatus, v1alpha1::Service},
 };
-use talos_client::resource::Object;
 use talos_testkit::{MachineStage, SimCluster};
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -43,11 +43,16 @@ const WAKE_UPS: usize = 1;
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let (client, simulated) = match &arguments.talosconfig {
-        Some(path) => (Client::builder().talosconfig(Talosconfig::load(path)?).build()?, None),
+        Some(path) => (
+            Client::builder().talosconfig(Talosconfig::load(path)?).build()?,
+            None,
+        ),
         None => {
             let cluster = SimCluster::builder().control_planes(3).workers(1).start().await?;
             let talosconfig = cluster.talosconfig_builder().nodes(cluster.nodes()).render()?;
-            let client = Client::builder().talosconfig(Talosconfig::parse(talosconfig)?).build()?;
+            let client = Client::builder()
+                .talosconfig(Talosconfig::parse(talosconfig)?)
+                .build()?;
             (client, Some(cluster))
         }
     };
@@ -66,7 +71,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // A simulated cluster ends when it has shown all that it has to show.
     let mut scenes = simulated.as_ref().map(|cluster| scenes(cluster).into_iter());
     while changes.recv().await.is_some() {
-        let known = machines.values().all(|machine| machine.status.is_ready() && machine.services.is_ready());
+        let known = machines
+            .values()
+            .all(|machine| machine.status.is_ready() && machine.services.is_ready());
         if !members.is_ready() || !known {
             continue;
         }
@@ -101,14 +108,19 @@ async fn follow<T: talos_client::resource::Item>(mut reflector: Reflector<T>, wa
 }
 
 fn print(members: &Store<Object<Member>>, machines: &BTreeMap<String, Machine>) {
-    println!("{:24} {:12} {:16} {:12} SERVICES", "MEMBER", "TYPE", "OS", "STAGE");
+    println!(
+        "{:24} {:12} {:16} {:12} SERVICES",
+        "MEMBER", "TYPE", "OS", "STAGE"
+    );
     for member in members.list() {
         let address = member.spec.addresses.first().map(ToString::to_string);
         let machine = address.and_then(|address| machines.get(&address));
         let status = machine.and_then(|machine| machine.status.get("machine"));
         let stage = status.map_or_else(|| "-".to_owned(), |status| status.spec.stage.to_string());
         let services = machine.map(|machine| machine.services.list()).unwrap_or_default();
-        let healthy = services.iter().filter(|service| service.spec.healthy || service.spec.unknown);
+        let healthy = services
+            .iter()
+            .filter(|service| service.spec.healthy || service.spec.unknown);
         println!(
             "{:24} {:12} {:16} {stage:12} {} of {} fine",
             member.metadata.id,

@@ -180,7 +180,7 @@ impl<T: Item> ManyWatch<T> {
                     return Poll::Ready((name, event));
                 }
                 Poll::Ready(None) => {
-                    self.watches.remove(index);
+                    drop(self.watches.remove(index));
                 }
             }
         }

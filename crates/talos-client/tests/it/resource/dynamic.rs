@@ -17,12 +17,34 @@ async fn a_type_is_found_by_its_alias_and_printed_as_talosctl_does() {
         .put(samples::of("Disks.block.talos.dev"));
     let node = sim.node(0);
     let disks = node.resources().dynamic("DISK").await.expect("an alias");
-    assert_eq!(disks.definition().definition().resource_type, "Disks.block.talos.dev");
-    let titles = ["Size", "Read Only", "Transport", "Rotational", "WWID", "Model", "Serial"];
+    assert_eq!(
+        disks.definition().definition().resource_type,
+        "Disks.block.talos.dev"
+    );
+    let titles = [
+        "Size",
+        "Read Only",
+        "Transport",
+        "Rotational",
+        "WWID",
+        "Model",
+        "Serial",
+    ];
     assert_eq!(disks.definition().titles(), titles);
     let disk = disks.get("sample").await.expect("it is there");
     let cells = disks.definition().cells(&disk);
-    assert_eq!(cells, ["pretty_size", "true", "transport", "true", "wwid", "model", "serial"]);
+    assert_eq!(
+        cells,
+        [
+            "pretty_size",
+            "true",
+            "transport",
+            "true",
+            "wwid",
+            "model",
+            "serial"
+        ]
+    );
     let value = disk.value().expect("YAML");
     assert_eq!(value.get("io_size").and_then(Value::as_u64), Some(7));
     let typed: Object<Disk> = disk.decode().expect("a disk");

@@ -19,7 +19,12 @@ async fn go_state_server_is_read_and_written() {
     let first = watch.next_event().await.expect("no end").expect("no error");
     assert!(matches!(first, WatchEvent::Bootstrapped), "{first:?}");
     let made = widgets
-        .create(NewResource::new("one").yaml("size: 1\n").label("a", "b").finalizer("mine"))
+        .create(
+            NewResource::new("one")
+                .yaml("size: 1\n")
+                .label("a", "b")
+                .finalizer("mine"),
+        )
         .await
         .expect("made");
     let created = watch.next_event().await.expect("no end").expect("no error");
@@ -27,7 +32,10 @@ async fn go_state_server_is_read_and_written() {
         matches!(&created, WatchEvent::Created(object) if object.metadata.id == "one"),
         "{created:?}"
     );
-    let again = widgets.create(NewResource::new("one")).await.expect_err("it exists");
+    let again = widgets
+        .create(NewResource::new("one"))
+        .await
+        .expect_err("it exists");
     assert_eq!(Conflict::of(&again), Some(Conflict::AlreadyExists));
     widgets.update(made.clone()).await.expect("changed");
     let stale = widgets.update(made).await.expect_err("somebody was faster");

@@ -18,7 +18,10 @@ async fn each_node_answers_or_fails_by_itself() {
     for (index, (name, result)) in found.iter().enumerate() {
         assert_eq!(name, sim.node(index).name(), "in the order of the nodes");
         if index == 2 {
-            assert!(result.as_ref().is_err_and(talos_client::Error::is_retriable), "{result:?}");
+            assert!(
+                result.as_ref().is_err_and(talos_client::Error::is_retriable),
+                "{result:?}"
+            );
         } else {
             assert_eq!(result.as_ref().expect("alive").len(), 1);
         }
@@ -38,7 +41,10 @@ async fn watches_are_merged_and_nodes_join_and_leave() {
         }
     }
     let late = sim.node(3);
-    many.add(late.name().clone(), late.resources().watch::<MachineStatus>().start());
+    many.add(
+        late.name().clone(),
+        late.resources().watch::<MachineStatus>().start(),
+    );
     sim.cluster.node(3).set_stage(MachineStage::Upgrading);
     loop {
         let (node, event) = many.next_event().await;

@@ -20,7 +20,10 @@ async fn server() -> (SimState, StateResources) {
 fn widgets(state: &SimState) -> StateResources {
     let text = state.talosconfig().expect("random numbers").expect("TLS");
     let talosconfig = Talosconfig::parse(text).expect("a talosconfig");
-    let client = Client::builder().talosconfig(talosconfig).build().expect("a client");
+    let client = Client::builder()
+        .talosconfig(talosconfig)
+        .build()
+        .expect("a client");
     client.state("default", KIND)
 }
 
@@ -35,7 +38,10 @@ async fn resources_are_made_read_and_changed() {
     let widgets = widgets.owner("me");
     let new = NewResource::new("one").yaml("size: 1\n").label("a", "b");
     let made = widgets.create(new.clone()).await.expect("made");
-    assert_eq!((made.metadata.version.as_str(), made.metadata.owner.as_str()), ("1", "me"));
+    assert_eq!(
+        (made.metadata.version.as_str(), made.metadata.owner.as_str()),
+        ("1", "me")
+    );
     assert_eq!(conflict(widgets.create(new).await), Some(Conflict::AlreadyExists));
 
     let mut changed = made.clone();
@@ -62,7 +68,9 @@ async fn a_change_is_repeated_until_nobody_was_faster() {
             tries += 1;
             if tries < 3 {
                 // Somebody else is faster.
-                state.resources().update("default", KIND, "one", |other| other.yaml("theirs: 1\n"));
+                state
+                    .resources()
+                    .update("default", KIND, "one", |other| other.yaml("theirs: 1\n"));
             }
             widget.spec.yaml.push_str("ours: 1\n");
         })
@@ -85,25 +93,41 @@ async fn finalizers_are_waited_for() {
     assert_eq!(torn.metadata.phase, Phase::TearingDown);
     assert_eq!(conflict(widgets.update(torn).await), Some(Conflict::Phase));
     let (done, ()) = tokio::join!(widgets.teardown_and_destroy("one"), async {
-        state.resources().remove_finalizer("default", KIND, "one", "theirs");
+        state
+            .resources()
+            .remove_finalizer("default", KIND, "one", "theirs");
     });
     done.expect("gone");
     let error = widgets.get("one").await.expect_err("gone");
     assert!(error.is_not_found());
-    assert_eq!(error.kind(), widgets.destroy("one").await.expect_err("gone").kind());
+    assert_eq!(
+        error.kind(),
+        widgets.destroy("one").await.expect_err("gone").kind()
+    );
 }
 
 #[tokio::test]
 async fn servers_without_teardown_are_served_by_updates() {
-    let state = SimState::builder().without_teardown().start().await.expect("a server");
+    let state = SimState::builder()
+        .without_teardown()
+        .start()
+        .await
+        .expect("a server");
     let widgets = widgets(&state);
+    state.resources().put(
+        SimResource::new(KIND, "one")
+            .in_namespace("default")
+            .finalizer("theirs"),
+    );
+    assert!(!widgets.teardown("one").await.expect("begun"));
+    let stored = state
+        .resources()
+        .get("default", KIND, "one")
+        .expect("still there");
+    assert_eq!(stored.phase(), "tearingDown");
     state
         .resources()
-        .put(SimResource::new(KIND, "one").in_namespace("default").finalizer("theirs"));
-    assert!(!widgets.teardown("one").await.expect("begun"));
-    let stored = state.resources().get("default", KIND, "one").expect("still there");
-    assert_eq!(stored.phase(), "tearingDown");
-    state.resources().remove_finalizer("default", KIND, "one", "theirs");
+        .remove_finalizer("default", KIND, "one", "theirs");
     widgets.teardown_and_destroy("one").await.expect("gone");
     assert!(state.resources().get("default", KIND, "one").is_none());
 }
@@ -132,6 +156,11 @@ async fn talos_allows_no_writes_and_that_is_not_an_owner_conflict() {
     let error = disks.destroy("x").await.expect_err("no writes");
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert_eq!(Conflict::of(&error), Some(Conflict::WritesNotAllowed));
-    let nothing = sim.client.state("runtime", "Nonsense").get("x").await.expect_err("unknown");
+    let nothing = sim
+        .client
+        .state("runtime", "Nonsense")
+        .get("x")
+        .await
+        .expect_err("unknown");
     assert_eq!(Conflict::of(&nothing), None, "a read conflicts with nothing");
 }

@@ -57,7 +57,11 @@ async fn a_store_keeps_the_old_state_until_the_new_one_is_whole() {
 #[tokio::test]
 async fn a_store_is_filled_by_a_task_of_the_users() {
     let sim = Sim::start().await;
-    let watch = sim.node(0).resources().watch::<talos_client::resource::cluster::Member>().start();
+    let watch = sim
+        .node(0)
+        .resources()
+        .watch::<talos_client::resource::cluster::Member>()
+        .start();
     let (members, reflector) = Store::new(watch);
     let task = tokio::spawn(reflector.run());
     members.ready().await;
@@ -78,14 +82,23 @@ async fn conditions_are_waited_for() {
     let node = sim.cluster.node(0);
     let handle = sim.node(0);
     let resources = handle.resources();
-    resources.wait_for(conditions::machine_ready()).await.expect("it runs");
+    resources
+        .wait_for(conditions::machine_ready())
+        .await
+        .expect("it runs");
     resources.wait_for(conditions::members(4)).await.expect("four");
-    resources.wait_for(conditions::volume_ready("EPHEMERAL")).await.expect("ready");
+    resources
+        .wait_for(conditions::volume_ready("EPHEMERAL"))
+        .await
+        .expect("ready");
     resources
         .wait_for(conditions::hostname("sim-controlplane-1"))
         .await
         .expect("its name");
-    resources.wait_for(conditions::service_up("kubelet")).await.expect("up");
+    resources
+        .wait_for(conditions::service_up("kubelet"))
+        .await
+        .expect("up");
 
     node.set_service_state("kubelet", ServiceState::Finished, "stopped");
     let back = resources.wait_for(conditions::service_up("kubelet"));

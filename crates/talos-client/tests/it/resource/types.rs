@@ -30,7 +30,8 @@ async fn check<R: Resource>(node: Node) {
         .list::<R>()
         .await
         .unwrap_or_else(|error| panic!("{}: {error:#}", R::TYPE));
-    let sample = |object: &&Object<R>| object.metadata.labels.contains_key("sample") || R::NAMESPACE == "meta";
+    let sample =
+        |object: &&Object<R>| object.metadata.labels.contains_key("sample") || R::NAMESPACE == "meta";
     let listed = listed.iter().find(sample);
     let listed = listed.unwrap_or_else(|| panic!("{} is not in the list", R::TYPE));
     assert_eq!(listed.metadata.r#type, R::TYPE);
@@ -102,43 +103,91 @@ async fn fields_have_the_types_that_they_stand_for() {
     let node = sim.node(0);
     let resources = node.resources();
 
-    let address = resources.get_by_id::<network::AddressStatus>("sample").await.expect("decoded").spec;
+    let address = resources
+        .get_by_id::<network::AddressStatus>("sample")
+        .await
+        .expect("decoded")
+        .spec;
     assert_eq!(address.address, Some("10.5.0.2/24".parse().expect("a prefix")));
     assert_eq!(address.broadcast, Some([10, 5, 0, 2].into()));
     assert_eq!(address.family, enums::Family::Inet6);
 
-    let link = resources.get_by_id::<network::LinkStatus>("sample").await.expect("decoded").spec;
+    let link = resources
+        .get_by_id::<network::LinkStatus>("sample")
+        .await
+        .expect("decoded")
+        .spec;
     assert_eq!(link.hardware_addr.to_string(), "02:42:0a:05:00:02");
 
-    let clock = resources.get::<time::AdjtimeStatus>().await.expect("decoded").spec;
+    let clock = resources
+        .get::<time::AdjtimeStatus>()
+        .await
+        .expect("decoded")
+        .spec;
     assert_eq!(clock.max_error, std::time::Duration::from_secs(90));
 
-    let volume = resources.get_by_id::<block::VolumeStatus>("sample").await.expect("decoded").spec;
+    let volume = resources
+        .get_by_id::<block::VolumeStatus>("sample")
+        .await
+        .expect("decoded")
+        .spec;
     assert_eq!(volume.phase, enums::VolumePhase::Closed);
 
     let kubelet = resources.get::<k8s::KubeletConfig>().await.expect("decoded").spec;
     assert_eq!(kubelet.extra_args["key"], ["values"]);
     assert_eq!(
-        kubelet.extra_config.get("name").and_then(resource::value::Value::as_str),
+        kubelet
+            .extra_config
+            .get("name")
+            .and_then(resource::value::Value::as_str),
         Some("text")
     );
 
-    let root = resources.get::<secrets::OsRootSecret>().await.expect("decoded").spec;
+    let root = resources
+        .get::<secrets::OsRootSecret>()
+        .await
+        .expect("decoded")
+        .spec;
     let issuing = root.issuing_ca.clone().expect("a certificate");
     assert!(issuing.key.expose().starts_with("-----BEGIN PRIVATE KEY"));
     let printed = format!("{root:?} {root:#?}");
-    assert!(!printed.contains("PRIVATE KEY") && printed.contains("CERTIFICATE"), "{printed}");
+    assert!(
+        !printed.contains("PRIVATE KEY") && printed.contains("CERTIFICATE"),
+        "{printed}"
+    );
 
-    let machine = resources.get::<config::MachineType>().await.expect("decoded").spec;
+    let machine = resources
+        .get::<config::MachineType>()
+        .await
+        .expect("decoded")
+        .spec;
     assert_eq!(machine.machine_type, enums::MachineType::Worker);
-    let config = resources.get::<config::MachineConfig>().await.expect("decoded").spec;
+    let config = resources
+        .get::<config::MachineConfig>()
+        .await
+        .expect("decoded")
+        .spec;
     assert_eq!(config.documents.len(), 2);
     assert!(config.document(Some("HostnameConfig")).is_some());
 
-    let upstream = resources.get_by_id::<network::DnsUpstream>("sample").await.expect("decoded").spec;
-    assert_eq!((upstream.healthy, upstream.address.as_str()), (true, "10.5.0.1:53"));
-    let device = resources.get_by_id::<network::DeviceConfigSpec>("sample").await.expect("decoded").spec;
-    assert_eq!(device.device.get("mtu").and_then(resource::value::Value::as_u64), Some(9000));
+    let upstream = resources
+        .get_by_id::<network::DnsUpstream>("sample")
+        .await
+        .expect("decoded")
+        .spec;
+    assert_eq!(
+        (upstream.healthy, upstream.address.as_str()),
+        (true, "10.5.0.1:53")
+    );
+    let device = resources
+        .get_by_id::<network::DeviceConfigSpec>("sample")
+        .await
+        .expect("decoded")
+        .spec;
+    assert_eq!(
+        device.device.get("mtu").and_then(resource::value::Value::as_u64),
+        Some(9000)
+    );
     let boot = resources.get::<runtime::BootId>().await.expect("decoded").spec;
     assert_eq!(boot.boot_id, "boot_id");
 }
@@ -178,11 +227,26 @@ async fn specs_of_older_releases_decode_right() {
     resources.put(SimResource::new(RegistryConfig::TYPE, "registries").proto_bytes(mirror));
 
     let node = sim.node(0);
-    let kubelet = node.resources().get::<KubeletConfig>().await.expect("decoded").spec;
+    let kubelet = node
+        .resources()
+        .get::<KubeletConfig>()
+        .await
+        .expect("decoded")
+        .spec;
     assert_eq!(kubelet.extra_args["v"], ["10"]);
-    let link = node.resources().get_by_id::<LinkSpec>("vlan").await.expect("decoded").spec;
+    let link = node
+        .resources()
+        .get_by_id::<LinkSpec>("vlan")
+        .await
+        .expect("decoded")
+        .spec;
     assert_eq!(link.vlan.expect("a VLAN").vid, 300);
-    let registries = node.resources().get::<RegistryConfig>().await.expect("decoded").spec;
+    let registries = node
+        .resources()
+        .get::<RegistryConfig>()
+        .await
+        .expect("decoded")
+        .spec;
     let mirror = &registries.registry_mirrors["m"];
     assert_eq!(mirror.mirror_endpoints[0].endpoint_endpoint, "http://x");
 }
@@ -200,7 +264,11 @@ async fn a_spec_that_does_not_decode_is_named_and_the_others_come() {
     let node = sim.node(0);
     let request = || node.resources().list::<Disk>().ids_matching("^(broken|sample)$");
     let mut stream = request().stream().await.expect("begun");
-    let error = stream.next_item().await.expect("an item").expect_err("it is broken");
+    let error = stream
+        .next_item()
+        .await
+        .expect("an item")
+        .expect_err("it is broken");
     assert_eq!(error.kind(), ErrorKind::Malformed);
     let text = format!("{error:#}");
     assert!(text.contains("Disks.block.talos.dev(runtime/broken)"), "{text}");
@@ -228,22 +296,35 @@ async fn lists_are_narrowed_by_labels_and_ids() {
             request = request.labels(labels.clone());
         }
         let found = request.await.expect("listed");
-        found
-            .into_iter()
-            .map(|disk| disk.metadata.id)
-            .collect::<Vec<_>>()
+        found.into_iter().map(|disk| disk.metadata.id).collect::<Vec<_>>()
     };
     let below_ten = Labels::new().less_than_number("rack", 10);
-    assert_eq!(ids(std::slice::from_ref(&below_ten), "nvme").await, ["nvme0", "nvme2"]);
-    assert_eq!(ids(&[below_ten.clone().not_equal("rack", "7")], "nvme").await, ["nvme2"]);
     assert_eq!(
-        ids(&[Labels::new().equal("rack", "10"), below_ten], "nvme").await.len(),
+        ids(std::slice::from_ref(&below_ten), "nvme").await,
+        ["nvme0", "nvme2"]
+    );
+    assert_eq!(
+        ids(&[below_ten.clone().not_equal("rack", "7")], "nvme").await,
+        ["nvme2"]
+    );
+    assert_eq!(
+        ids(&[Labels::new().equal("rack", "10"), below_ten], "nvme")
+            .await
+            .len(),
         3,
         "alternatives"
     );
     assert_eq!(ids(&[], "^nvme1$").await, ["nvme1"]);
-    assert_eq!(ids(&[Labels::new().one_of("rack", ["9", "10"])], "").await, ["nvme1", "nvme2"]);
-    let error = node.resources().list::<Disk>().ids_matching("(").await.expect_err("no expression");
+    assert_eq!(
+        ids(&[Labels::new().one_of("rack", ["9", "10"])], "").await,
+        ["nvme1", "nvme2"]
+    );
+    let error = node
+        .resources()
+        .list::<Disk>()
+        .ids_matching("(")
+        .await
+        .expect_err("no expression");
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
 }
 
@@ -256,10 +337,17 @@ async fn sensitive_types_and_types_of_newer_releases_are_denied() {
     let reader = sim.client_with_roles(&["os:reader"]);
     let node = reader.node(sim.cluster.node(0).name()).expect("a name");
     const { assert!(MachineConfig::SENSITIVE) };
-    let error = node.resources().list::<MachineConfig>().await.expect_err("sensitive");
+    let error = node
+        .resources()
+        .list::<MachineConfig>()
+        .await
+        .expect_err("sensitive");
     assert!(error.is_denied(), "{error:#}");
     sim.cluster.node(0).set_talos_version("v1.13.0");
-    assert_eq!(BootId::SINCE.map(|since| since.to_string()).as_deref(), Some("v1.14"));
+    assert_eq!(
+        BootId::SINCE.map(|since| since.to_string()).as_deref(),
+        Some("v1.14")
+    );
     let error = node.resources().get::<BootId>().await.expect_err("too old");
     assert_eq!(
         error.message(),

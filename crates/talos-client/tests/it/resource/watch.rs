@@ -26,15 +26,17 @@ async fn told<T: Item>(watch: &mut Watch<T>, count: usize) -> Vec<String> {
     let mut told = Vec::new();
     while told.len() < count {
         let id = |item: &T| item.metadata().id.clone();
-        told.push(match watch.next_event().await.expect("no end").expect("no error") {
-            WatchEvent::Created(item) => format!("+{}", id(&item)),
-            WatchEvent::Updated { new, .. } => format!("~{}", id(&new)),
-            WatchEvent::Destroyed(item) => format!("-{}", id(&item)),
-            WatchEvent::Absent => "absent".to_owned(),
-            WatchEvent::Bootstrapped => "whole".to_owned(),
-            WatchEvent::Restarted => "anew".to_owned(),
-            _ => continue,
-        });
+        told.push(
+            match watch.next_event().await.expect("no end").expect("no error") {
+                WatchEvent::Created(item) => format!("+{}", id(&item)),
+                WatchEvent::Updated { new, .. } => format!("~{}", id(&new)),
+                WatchEvent::Destroyed(item) => format!("-{}", id(&item)),
+                WatchEvent::Absent => "absent".to_owned(),
+                WatchEvent::Bootstrapped => "whole".to_owned(),
+                WatchEvent::Restarted => "anew".to_owned(),
+                _ => continue,
+            },
+        );
     }
     told
 }
@@ -109,7 +111,12 @@ async fn a_watch_resumes_through_another_endpoint_without_losing_or_doubling() {
     let mut watch = hurried(sim.node(3).resources().watch::<Disk>()).start();
     assert_eq!(told(&mut watch, 2).await, ["+a", "whole"]);
     for (round, id) in ["b", "c", "d"].iter().enumerate() {
-        let call = sim.cluster.requests().of("/cosi.resource.State/Watch").pop().expect("a call");
+        let call = sim
+            .cluster
+            .requests()
+            .of("/cosi.resource.State/Watch")
+            .pop()
+            .expect("a call");
         let endpoint = (0..3)
             .map(|index| sim.cluster.node(index))
             .find(|node| node.name() == call.endpoint)
@@ -225,7 +232,11 @@ async fn a_watch_that_can_never_be_is_an_error_and_the_end() {
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert!(watch.next_event().await.is_none());
     let mut watch = sim.node(0).resources().watch::<Disk>().ids_matching("(").start();
-    let error = watch.next_event().await.expect("an item").expect_err("no expression");
+    let error = watch
+        .next_event()
+        .await
+        .expect("an item")
+        .expect_err("no expression");
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(watch.next_event().await.is_none());
 }
@@ -262,7 +273,11 @@ async fn a_broken_spec_is_an_item_and_the_watch_goes_on() {
     assert_eq!(told(&mut watch, 1).await, ["whole"]);
     resources.put(disk("broken").proto_bytes(vec![0xff]));
     resources.put(disk("fine"));
-    let error = watch.next_event().await.expect("an item").expect_err("it is broken");
+    let error = watch
+        .next_event()
+        .await
+        .expect("an item")
+        .expect_err("it is broken");
     assert!(format!("{error:#}").contains("runtime/broken"), "{error:#}");
     assert_eq!(told(&mut watch, 1).await, ["+fine"]);
     let dynamic = sim.node(0).resources().dynamic("disks").await.expect("known");
