@@ -1,5 +1,6 @@
 //! Containers of a node: those of Talos's own services and those of pods.
 
+use crate::node::debug::DebugContainerState;
 use crate::node::services::{self, ServiceState};
 use crate::node::{MachineRole, Node};
 use crate::rng::SimRng;
@@ -179,7 +180,7 @@ impl Node {
     /// All containers of a namespace, sorted by id.
     pub(crate) fn containers(&self, namespace: &str) -> Vec<Container> {
         let mut containers = match namespace {
-            SYSTEM => self.service_containers(),
+            SYSTEM => [self.service_containers(), self.running_debug_containers()].concat(),
             K8S => self.pod_containers(),
             _ => Vec::new(),
         };
@@ -212,6 +213,26 @@ impl Node {
             command: id.to_owned(),
         });
         services.collect()
+    }
+
+    fn running_debug_containers(&self) -> Vec<Container> {
+        let all = self.debug_containers.all().into_iter();
+        let running = all.filter(|container| container.state == DebugContainerState::Running);
+        let containers = running.map(|container| Container {
+            namespace: SYSTEM,
+            uid: String::new(),
+            internal_id: container.id.clone(),
+            image: container.image,
+            pid: pid(&container.id),
+            state: ContainerState::Running,
+            sandbox: false,
+            pod_id: String::new(),
+            name: container.id.clone(),
+            network_namespace: String::new(),
+            command: container.args.first().cloned().unwrap_or_else(|| "sh".to_owned()),
+            id: container.id,
+        });
+        containers.collect()
     }
 
     /// The process id of a service.
@@ -277,6 +298,8 @@ impl Node {
             .into_iter()
             .find(|container| container.id == id)?;
         if namespace == SYSTEM {
+            // Nobody looks after a debug container.
+            self.services.state(id)?;
             let ended =
                 format!("Error running Containerd({id}), going to restart forever: signal: terminated");
             self.service_moves(id, ServiceState::Waiting, &ended);

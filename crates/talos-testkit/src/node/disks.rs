@@ -129,11 +129,13 @@ impl SimDisk {
 
 /// The disks of a node after an installation: one with Talos, and an empty one.
 static DEFAULT: LazyLock<Vec<SimDisk>> = LazyLock::new(|| {
-    let system = SimDisk::new("vda", 20 * GIB)
+    let system = SimDisk::new("vda", 10 * GIB)
         .partition("EFI", 100 * MIB, "vfat", "")
+        .partition("BIOS", MIB, "", "")
+        .partition("BOOT", 1000 * MIB, "xfs", "")
         .partition("META", MIB, "talosmeta", "META")
         .partition("STATE", 100 * MIB, "xfs", "STATE")
-        .partition("EPHEMERAL", 19 * GIB, "xfs", "EPHEMERAL");
+        .partition("EPHEMERAL", 8 * GIB, "xfs", "EPHEMERAL");
     vec![
         SimDisk {
             system_disk: true,
@@ -176,6 +178,7 @@ impl Node {
 
     pub(crate) fn set_disks(&self, disks: Vec<SimDisk>) {
         *self.disk_table.0.lock() = Some(disks);
+        self.publish_disks();
     }
 
     /// Empties whole disks, given by their paths, whatever is on them.

@@ -262,6 +262,8 @@ impl Node {
         self.resources.put(specs::hostname_status(&self.identity));
         self.resources.put(specs::boot_id(&self.boot_id.lock()));
         special::put(&self.resources, &self.identity, &self.cluster.name);
+        self.publish_disks();
+        self.publish_etcd_member();
         self.publish_version();
         self.publish_status();
     }

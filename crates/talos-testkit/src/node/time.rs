@@ -15,7 +15,6 @@ pub(crate) struct Clock {
 struct State {
     server: String,
     offset_nanos: i64,
-    in_sync: bool,
     failure: Option<String>,
 }
 
@@ -25,7 +24,6 @@ impl Default for Clock {
             state: Guarded::new(State {
                 server: DEFAULT_SERVER.to_owned(),
                 offset_nanos: 0,
-                in_sync: true,
                 failure: None,
             }),
         }
@@ -53,15 +51,5 @@ impl Clock {
 
     pub(crate) fn set_failure(&self, failure: Option<String>) {
         self.state.lock().failure = failure;
-    }
-
-    /// Whether the node has set its clock since it booted.
-    #[allow(dead_code, reason = "for the Bootstrap and Upgrade RPCs")]
-    pub(crate) fn is_in_sync(&self) -> bool {
-        self.state.lock().in_sync
-    }
-
-    pub(crate) fn set_in_sync(&self, in_sync: bool) {
-        self.state.lock().in_sync = in_sync;
     }
 }

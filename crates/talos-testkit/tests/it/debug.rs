@@ -191,9 +191,21 @@ async fn whoever_goes_away_leaves_no_container_behind() {
         .await
         .unwrap();
     session.until("up").await;
+    let containers = async || {
+        let request = ContainersRequest {
+            namespace: "system".to_owned(),
+            driver: 0,
+        };
+        let reply = wire.machine().containers(request).await.unwrap().into_inner();
+        let ids = reply.messages[0]
+            .containers
+            .iter()
+            .map(|container| container.id.clone());
+        ids.filter(|id| id.starts_with("debug-")).collect::<Vec<_>>()
+    };
     assert_eq!(
-        cluster.node(0).debug_containers()[0].state,
-        DebugContainerState::Running
+        containers().await,
+        [cluster.node(0).debug_containers()[0].id.clone()]
     );
     drop(session);
     let ended = |call: &talos_testkit::RecordedCall| {
@@ -204,6 +216,7 @@ async fn whoever_goes_away_leaves_no_container_behind() {
         cluster.node(0).debug_containers()[0].state,
         DebugContainerState::Killed
     );
+    assert_eq!(containers().await, Vec::<String>::new());
 }
 
 // covers: machine.DebugService/ContainerRun

@@ -6,7 +6,9 @@ use talos_proto::machine::image_service_import_request::Request as ImportPart;
 use talos_proto::machine::image_service_pull_layer_progress::Status as Layer;
 use talos_proto::machine::image_service_pull_response::Response;
 use talos_proto::machine::*;
-use talos_testkit::{ImageNamespace, ImageRule, ImageRuleAction, PullFailure, SimImage, SimNode};
+use talos_testkit::{
+    ImageNamespace, ImageRule, ImageRuleAction, PullFailure, ServiceState, SimImage, SimNode,
+};
 use tonic::{Code, Status};
 
 use crate::single;
@@ -500,4 +502,27 @@ async fn the_old_rpcs_see_the_same_stores() {
             "error pulling image: docker.io/a/none:latest: not found".to_owned()
         )
     );
+}
+
+// covers: machine.ImageService/List
+// covers: machine.MachineService/ImageList
+#[tokio::test]
+async fn without_the_container_runtime_there_are_no_stores() {
+    let cluster = single().await;
+    let node = cluster.node(0);
+    let wire = Wire::admin(&cluster, &node).await;
+    node.set_service_state("cri", ServiceState::Failed, "exit status 1");
+    let request = ImageServiceListRequest {
+        containerd: Some(CRI),
+    };
+    let (code, message) = failure(wire.images().list(request).await);
+    assert_eq!(code, Code::Unavailable);
+    assert!(
+        message.starts_with("error connecting to containerd: "),
+        "{message}"
+    );
+    let request = ImageServiceListRequest {
+        containerd: Some(SYSTEM),
+    };
+    wire.images().list(request).await.unwrap();
 }

@@ -59,7 +59,7 @@ async fn mounts_follow_the_disks_until_they_are_set() {
         .into_iter()
         .find(|mount| mount.mounted_on == "/var")
         .unwrap();
-    assert_eq!((var.filesystem.as_str(), var.size), ("/dev/vda4", 19 << 30));
+    assert_eq!((var.filesystem.as_str(), var.size), ("/dev/vda6", 8 << 30));
     node.set_mounts([SimMount::new("/dev/sda9", "/data", "ext4", 100, 10)]);
     let set = mounts().await;
     assert_eq!((set.len(), set[0].size, set[0].available), (1, 100, 10));

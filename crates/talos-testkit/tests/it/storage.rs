@@ -6,8 +6,8 @@ use talos_proto::storage::{BlockDeviceWipeDescriptor, BlockDeviceWipeRequest};
 use talos_testkit::{DiskTransport, SimArray, SimDisk, SimNode, SimVolumeGroup};
 use tonic::{Code, Status};
 
-use crate::single;
 use crate::wire::{Wire, failure};
+use crate::{four_nodes, single};
 
 // covers: storage.StorageService/Disks
 #[tokio::test]
@@ -147,9 +147,9 @@ async fn nothing_is_wiped_when_one_device_must_not_be() {
             "blockdevice \"vdc1\" is in use by blockdevice \"dm-0\"",
         ),
         (
-            "vda4",
+            "vda6",
             Code::FailedPrecondition,
-            "blockdevice \"vda4\" is in use by volume \"EPHEMERAL\"",
+            "blockdevice \"vda6\" is in use by volume \"EPHEMERAL\"",
         ),
         (
             "vda",
@@ -180,10 +180,10 @@ async fn nothing_is_wiped_when_one_device_must_not_be() {
     };
     let volume = BlockDeviceWipeDescriptor {
         skip_volume_check: true,
-        ..device("vda3")
+        ..device("vda5")
     };
     wipe(&wire, vec![anyway, volume]).await.unwrap();
-    assert_eq!(disk(&node, "vda").partitions[2].volume, "");
+    assert_eq!(disk(&node, "vda").partitions[4].volume, "");
 }
 
 // covers: machine.LVMService/LogicalVolumeRemove
@@ -272,4 +272,40 @@ async fn arrays_are_destroyed_unless_they_are_used() {
     destroy("/dev/md0").await.unwrap();
     let left: Vec<_> = node.arrays().into_iter().map(|array| array.device).collect();
     assert_eq!(left, ["/dev/md1"]);
+}
+
+// covers: cosi.resource.State/Get
+#[tokio::test]
+async fn resources_follow_the_disks_and_the_member_of_etcd() {
+    let cluster = four_nodes().start().await.unwrap();
+    let node = cluster.node(0);
+    let wire = Wire::admin(&cluster, &node).await;
+    let get = |kind: &str, namespace: &str, id: &str| {
+        let stored = node.resources().get(namespace, kind, id)?;
+        Some(stored.yaml_spec().to_owned())
+    };
+    let volume = |id: &str| get("DiscoveredVolumes.block.talos.dev", "runtime", id);
+    assert!(volume("vda5").unwrap().contains("name: xfs\n"));
+    let skip = BlockDeviceWipeDescriptor {
+        skip_volume_check: true,
+        ..device("vda5")
+    };
+    wipe(&wire, vec![skip.clone()]).await.unwrap();
+    assert!(volume("vda5").unwrap().contains("name: \"\"\n"));
+    let drop = BlockDeviceWipeDescriptor {
+        drop_partition: true,
+        ..skip
+    };
+    wipe(&wire, vec![drop]).await.unwrap();
+    assert_eq!(volume("vda5"), None);
+    let system = get("SystemDisks.block.talos.dev", "runtime", "system-disk").unwrap();
+    assert_eq!(system, "diskID: vda\ndevPath: \"/dev/vda\"\n");
+    let id = node.etcd_member_id().unwrap();
+    let member = get("EtcdMembers.etcd.talos.dev", "etcd", "local").unwrap();
+    assert!(member.contains(&format!("{id:016x}")), "{member}");
+    wire.machine()
+        .etcd_leave_cluster(EtcdLeaveClusterRequest {})
+        .await
+        .unwrap();
+    assert_eq!(get("EtcdMembers.etcd.talos.dev", "etcd", "local"), None);
 }

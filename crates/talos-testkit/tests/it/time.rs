@@ -77,3 +77,23 @@ async fn controllers_have_edges_to_resources_of_both_directions() {
             .any(|edge| edge.resource_type == "Versions.runtime.talos.dev")
     );
 }
+
+// covers: cosi.resource.State/Get
+#[tokio::test]
+async fn a_clock_that_is_not_in_sync_shows() {
+    let cluster = single().await;
+    let node = cluster.node(0);
+    let synced = || {
+        let status = node
+            .resources()
+            .get("runtime", "TimeStatuses.v1alpha1.talos.dev", "node");
+        status.unwrap().yaml_spec().to_owned()
+    };
+    assert!(synced().starts_with("synced: true\n"));
+    node.set_time_in_sync(false);
+    assert!(synced().starts_with("synced: false\n"));
+    let machine = node
+        .resources()
+        .get("runtime", "MachineStatuses.runtime.talos.dev", "machine");
+    assert!(machine.unwrap().yaml_spec().contains("time is not synced"));
+}

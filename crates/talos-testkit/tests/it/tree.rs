@@ -181,7 +181,7 @@ async fn proc_shows_the_processes() {
         uptime.split(' ').next().unwrap().parse::<f64>().unwrap() >= 600.0,
         "{uptime}"
     );
-    assert_eq!(read("/sys/block/vda/size").await.unwrap(), "41943040\n");
+    assert_eq!(read("/sys/block/vda/size").await.unwrap(), "20971520\n");
 }
 
 async fn usage(wire: &Wire, request: DiskUsageRequest) -> Vec<DiskUsageInfo> {
@@ -433,5 +433,32 @@ async fn pseudo_files_are_archived_as_far_as_they_are_small() {
     assert!(
         message.contains("archive/tar: missed writing"),
         "attributes claim a page: {message}"
+    );
+}
+
+// covers: machine.MachineService/List
+// covers: machine.MachineService/DiskUsage
+// covers: machine.MachineService/Copy
+#[tokio::test]
+async fn a_directory_that_cannot_be_opened_is_met_with_its_error() {
+    let cluster = prepared().await;
+    let node = cluster.node(0);
+    node.put_file("/var/t/a", SimFile::directory().unreadable("permission denied"));
+    let wire = Wire::admin(&cluster, &node).await;
+    let files = list(&wire, below("/var/t", 0)).await.unwrap();
+    assert_eq!(names(&files), [".", "a", "a-b", "b", "l", "z"]);
+    assert_eq!(files[1].error, "open /var/t/a: permission denied");
+    let request = DiskUsageRequest {
+        paths: vec!["/var/t".to_owned()],
+        ..DiskUsageRequest::default()
+    };
+    let items = usage(&wire, request).await;
+    assert_eq!(items[0].error, "open /var/t/a: permission denied");
+    let (archive, end) = copy(&wire, "/var/t").await;
+    assert!(!entries(&archive).contains_key("a/x/deep"));
+    assert!(
+        failure(end)
+            .1
+            .contains("skipping \"/var/t/a\": open /var/t/a: permission denied")
     );
 }

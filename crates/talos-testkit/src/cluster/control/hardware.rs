@@ -23,7 +23,7 @@ impl SimNode {
         *self.node().hardware.sockets.lock() = Some(sockets.into_iter().collect());
     }
 
-    /// Sets all disks. Default: `vda` of 20 GiB with Talos on it, and `vdb` of 10 GiB with nothing on it.
+    /// Sets all disks. Default: `vda` of 10 GiB with Talos on it, and `vdb` of 10 GiB with nothing on it.
     pub fn set_disks(&self, disks: impl IntoIterator<Item = SimDisk>) {
         self.node().set_disks(disks.into_iter().collect());
     }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::node::resources::special;
+use crate::node::status::ReadyCondition;
 use crate::{DebugContainer, PacketCapture, SimArray, SimNode, SimVolumeGroup};
 
 impl SimNode {
@@ -20,9 +22,13 @@ impl SimNode {
         self.node().clock.set_failure(failure.map(str::to_owned));
     }
 
-    /// Sets whether the node has set its clock; a node that has not cannot be bootstrapped. Default: it has.
+    /// Sets whether the node has set its clock. One that has not is not ready, and cannot be bootstrapped.
+    /// Default: it has.
     pub fn set_time_in_sync(&self, in_sync: bool) {
-        self.node().clock.set_in_sync(in_sync);
+        let node = self.node();
+        node.resources.put(special::time_status(in_sync));
+        let reason = (!in_sync).then(|| "time is not synced".to_owned());
+        node.set_condition(ReadyCondition::Time, reason);
     }
 
     /// Sets all volume groups of LVM, and the devices that are prepared for it and belong to none. Default:

@@ -113,7 +113,7 @@ fn file_info(node: &Node, item: &Item, xattrs: bool) -> FileInfo {
         mode: entry.go_mode(),
         modified: entry.modified,
         is_dir: entry.is_dir(),
-        error: String::new(),
+        error: item.error().unwrap_or_default(),
         link,
         relative_name: item.relative.clone(),
         uid: entry.uid,
@@ -179,6 +179,15 @@ fn usage(
     // Directories that have been entered and not left, with what was found in them so far.
     let mut open: Vec<(Item, u64)> = Vec::new();
     let mut report = |item: &Item, size: u64| {
+        if let Some(error) = item.error() {
+            items.push(Ok(DiskUsageInfo {
+                name: item.path.clone(),
+                relative_name: item.relative.clone(),
+                error,
+                ..DiskUsageInfo::default()
+            }));
+            return;
+        }
         let deep = usize::try_from(request.recursion_depth).is_ok_and(|max| max > 0 && item.depth >= max);
         let size = signed(size);
         let small = request.threshold > 0 && size < request.threshold;

@@ -25,6 +25,7 @@ use crate::node::images::import::{ImportError, Importer};
 use crate::node::images::reference::Reference;
 use crate::node::images::verify::ImageRuleAction;
 use crate::node::images::{Image, ImageNamespace, Layer, PullError, PullFailure, PullPlan};
+use crate::node::services::ServiceState;
 
 /// The store that a request of the new services means.
 pub(super) fn store(instance: Option<ContainerdInstance>) -> Result<ImageNamespace, Status> {
@@ -68,6 +69,21 @@ fn namespace_name<E>(namespace: Result<ContainerdNamespace, E>, number: i32) -> 
     )
 }
 
+/// Fails unless the service that keeps the store runs.
+fn connect(node: &Node, namespace: ImageNamespace) -> Result<(), Status> {
+    let (service, socket) = match namespace {
+        ImageNamespace::System => ("containerd", "/system/run/containerd/containerd.sock"),
+        ImageNamespace::Cri => ("cri", "/run/containerd/containerd.sock"),
+    };
+    if node.services.state(service) == Some(ServiceState::Running) {
+        return Ok(());
+    }
+    Err(Status::unavailable(format!(
+        "error connecting to containerd: failed to dial \"{socket}\": context deadline exceeded: connection error: desc = \
+         \"transport: error while dialing: dial unix {socket}: connect: connection refused\""
+    )))
+}
+
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
@@ -76,7 +92,9 @@ pub(in crate::machined) async fn image_list(
     call: Call,
     request: ImageListRequest,
 ) -> Result<Items<ImageListResponse>, Status> {
-    let images = call.node.images(old_store(request.namespace)?);
+    let namespace = old_store(request.namespace)?;
+    connect(&call.node, namespace)?;
+    let images = call.node.images(namespace);
     let items = images.into_iter().map(|(name, image)| {
         Ok(ImageListResponse {
             metadata: None,
@@ -93,7 +111,9 @@ pub(in crate::machined) async fn list(
     call: Call,
     request: ImageServiceListRequest,
 ) -> Result<Items<ImageServiceListResponse>, Status> {
-    let images = call.node.images(store(request.containerd)?);
+    let namespace = store(request.containerd)?;
+    connect(&call.node, namespace)?;
+    let images = call.node.images(namespace);
     let items = images.into_iter().map(|(name, image)| {
         Ok(ImageServiceListResponse {
             name,
@@ -126,6 +146,7 @@ pub(in crate::machined) async fn image_pull(
 }
 
 fn plan(node: &Node, namespace: ImageNamespace, reference: &str) -> Result<PullPlan, Status> {
+    connect(node, namespace)?;
     node.plan_pull(namespace, reference).map_err(|error| match error {
         PullError::Reference(error) => {
             let quoted = crate::text::go_quoted(reference);
@@ -252,6 +273,7 @@ pub(in crate::machined) async fn import(
         return Err(Status::invalid_argument("containerd instance is required"));
     };
     let namespace = store(Some(instance))?;
+    connect(&call.node, namespace)?;
     let mut importer = Importer::new();
     while let Some(message) = request.message().await? {
         let Some(ImportPart::ImageChunk(chunk)) = message.request else {
@@ -294,6 +316,7 @@ pub(in crate::machined) async fn remove(
     request: ImageServiceRemoveRequest,
 ) -> Result<(), Status> {
     let namespace = store(request.containerd)?;
+    connect(&call.node, namespace)?;
     if call.node.remove_image(namespace, &request.image_ref) {
         Ok(())
     } else {

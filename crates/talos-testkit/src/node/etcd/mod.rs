@@ -268,6 +268,7 @@ impl EtcdCluster {
         node.service_moves("etcd", ServiceState::Stopping, &stopping);
         node.service_moves("etcd", ServiceState::Finished, "Service finished successfully");
         node.files.empty(DATA);
+        node.publish_etcd_member();
         Ok(())
     }
 
@@ -279,6 +280,7 @@ impl EtcdCluster {
             *self.state.lock() = State::default();
             node.cluster.bootstrapped.send_replace(false);
         }
+        node.publish_etcd_member();
     }
 
     /// Why an upgrade of `node` would be refused, in Talos's words.
@@ -408,6 +410,7 @@ fn evict(node: &Node, name: &str) {
     let Some(evicted) = nodes.iter().find(|peer| peer.identity.hostname == name) else {
         return;
     };
+    evicted.publish_etcd_member();
     if evicted.services.state("etcd") == Some(ServiceState::Running) {
         evicted.service_moves(
             "etcd",
@@ -422,6 +425,7 @@ pub(crate) fn write_files(node: &Node) {
     if let Some(member) = node.cluster.etcd.member(node) {
         write_data(node, &member);
     }
+    node.publish_etcd_member();
 }
 
 fn database_image(member: &Member) -> DatabaseImage {

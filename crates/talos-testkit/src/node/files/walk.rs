@@ -14,6 +14,14 @@ pub(crate) struct Item {
     pub(crate) depth: usize,
 }
 
+impl Item {
+    /// Why the contents of the directory are not visited.
+    pub(crate) fn error(&self) -> Option<String> {
+        let reason = self.entry.unreadable.as_ref().filter(|_| self.entry.is_dir())?;
+        Some(format!("open {}: {reason}", self.path))
+    }
+}
+
 /// What of a directory's contents to visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -47,7 +55,8 @@ impl FileTree {
         if !item.entry.is_dir() {
             return;
         }
-        if step == Step::Into {
+        // A directory that cannot be opened is met, but not what is in it.
+        if step == Step::Into && item.entry.unreadable.is_none() {
             let below = super::below(&item.path);
             for name in self.children(&item.path) {
                 let path = format!("{below}{name}");

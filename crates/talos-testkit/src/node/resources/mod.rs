@@ -6,6 +6,7 @@ pub(crate) mod definitions;
 pub(crate) mod handle;
 pub(crate) mod special;
 pub(crate) mod specs;
+mod storage;
 pub(crate) mod types;
 
 use std::collections::HashMap;

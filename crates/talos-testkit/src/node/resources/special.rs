@@ -85,7 +85,7 @@ pub(crate) fn put(store: &ResourceStore, identity: &Identity, cluster: &str) {
     };
     let yaml = format!("nodeId: {}\n", scalar(&identity.node_id));
     store.put(draft(&NODE_IDENTITY, "local", &spec, yaml));
-    store.put(time_status());
+    store.put(time_status(true));
 }
 
 fn machine_type(identity: &Identity) -> Draft {
@@ -236,12 +236,12 @@ fn cluster_info(name: &str) -> Draft {
     draft(&CLUSTER_INFO, "current", &spec, yaml.finish())
 }
 
-fn time_status() -> Draft {
+pub(crate) fn time_status(synced: bool) -> Draft {
     let spec = TimeStatusSpec {
-        synced: true,
+        synced,
         epoch: 1,
         ..TimeStatusSpec::default()
     };
-    let yaml = "synced: true\nepoch: 1\nsyncDisabled: false\n".to_owned();
+    let yaml = format!("synced: {synced}\nepoch: 1\nsyncDisabled: false\n");
     draft(&TIME_STATUS, "node", &spec, yaml)
 }
