@@ -1,6 +1,9 @@
 //! [`ChannelBuilder`]: the settings of a channel.
 
-use std::collections::HashSet;
+mod error;
+mod metadata;
+mod rules;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,25 +12,27 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 use zeroize::Zeroizing;
 
+pub use self::error::BuildError;
+use self::metadata::{CONTEXT, RUNTIME, text_metadata};
+pub(crate) use self::rules::EndpointRules;
+use self::rules::distinct;
 use crate::body::ResponseBody;
 use crate::channel::Channel;
 #[cfg(feature = "proxy")]
 use crate::connect::proxy::{ProxyPolicy, Tunnels};
-use crate::connect::{AnyConnector, Connect, Establish, SocketConnector};
+use crate::connect::{AnyConnector, Connect, Establish, Resolve, SocketConnector};
 use crate::endpoint::Endpoint;
-use crate::layer::{AnySigner, NODE, NODES, Next, PROXY_FROM, RequestSigner, UserLayers};
+use crate::layer::{AnySigner, Next, RequestSigner, UserLayers};
 use crate::pool::{DEFAULT_EJECTION, DEFAULT_LONGEST_EJECTION, PickPolicy, Pool, PoolOptions};
 use crate::retry::RetryConfig;
 use crate::stack::StackSettings;
-#[cfg(feature = "proxy")]
-use crate::tls::TlsError;
 use crate::tls::TlsHandle;
 
 /// How long one attempt to connect to one endpoint may take by default, TLS and the first HTTP/2 frame included.
@@ -49,61 +54,6 @@ pub struct ChannelBuilder {
     proxy: ProxyPolicy,
     /// The first mistake in what was set; reported by [`build`](Self::build).
     error: Option<BuildError>,
-}
-
-/// Why a channel cannot be built, or cannot have these endpoints.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// There is nothing to connect to.
-    #[error("at least one endpoint is needed")]
-    NoEndpoint,
-    /// A limit on time that nothing can keep.
-    #[error("the timeout {setting:?} must not be zero")]
-    ZeroTimeout {
-        /// Name of the setting.
-        setting: &'static str,
-    },
-    /// A network endpoint without TLS settings. Talos never speaks plaintext over the network.
-    #[error("endpoint {endpoint} needs TLS settings")]
-    NoTls {
-        /// The first such endpoint.
-        endpoint: Endpoint,
-    },
-    /// A password would travel in the clear.
-    #[error("basic authentication is refused on {endpoint}, which is not encrypted")]
-    BasicAuthWithoutTls {
-        /// The first unencrypted endpoint.
-        endpoint: Endpoint,
-    },
-    /// The name of a piece of metadata is not lower-case letters, digits, `_`, `-` and `.`, or it ends with `-bin`.
-    #[error("{name:?} is not the name of a text metadata value")]
-    MetadataName {
-        /// The rejected name.
-        name: String,
-    },
-    /// The name is one that gRPC, HTTP or the routing of calls uses for itself.
-    #[error("metadata {name:?} is set by the channel itself")]
-    ReservedMetadata {
-        /// The rejected name.
-        name: String,
-    },
-    /// TLS with an `https` proxy cannot be set up, for instance because there are no system roots.
-    #[cfg(feature = "proxy")]
-    #[error("TLS with the proxy {proxy} cannot be set up")]
-    ProxyTls {
-        /// The proxy, as `scheme://host:port`.
-        proxy: String,
-        /// What is wrong.
-        #[source]
-        source: TlsError,
-    },
-    /// A value contains something other than visible ASCII characters and spaces. The value is not shown.
-    #[error("the value of {name:?} is not ASCII text")]
-    MetadataValue {
-        /// Name of the metadata.
-        name: String,
-    },
 }
 
 impl ChannelBuilder {
@@ -288,6 +238,15 @@ impl ChannelBuilder {
         self
     }
 
+    /// Finds the addresses of names in another way than the system's. Replaces the [`connector`](Self::connector) by one that
+    /// uses the machine's own sockets and this resolver.
+    ///
+    /// Names are resolved at each attempt to connect, so a changed answer is used from the next connection on. Behind a proxy
+    /// it is the proxy that resolves, and this finds the proxy.
+    pub fn resolver(self, resolver: impl Resolve) -> Self {
+        self.connector(SocketConnector::new().resolver(resolver))
+    }
+
     /// Reaches endpoints through a proxy, where the policy says so; a [`Proxy`](crate::proxy::Proxy) alone is used for
     /// all of them. Default: no proxy. The environment is not consulted.
     #[cfg(feature = "proxy")]
@@ -339,44 +298,6 @@ impl ChannelBuilder {
     }
 }
 
-/// What the other settings ask of endpoints.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct EndpointRules {
-    tls: bool,
-    basic_auth: bool,
-}
-
-impl EndpointRules {
-    pub(crate) fn check(self, endpoints: &[Endpoint]) -> Result<(), BuildError> {
-        if endpoints.is_empty() {
-            return Err(BuildError::NoEndpoint);
-        }
-        if !self.tls
-            && let Some(endpoint) = endpoints.iter().find(|endpoint| !endpoint.is_unix())
-        {
-            return Err(BuildError::NoTls {
-                endpoint: endpoint.clone(),
-            });
-        }
-        if self.basic_auth
-            && let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.is_unix())
-        {
-            return Err(BuildError::BasicAuthWithoutTls {
-                endpoint: endpoint.clone(),
-            });
-        }
-        Ok(())
-    }
-}
-
-/// The endpoints without repetitions, in their order.
-pub(crate) fn distinct(endpoints: impl IntoIterator<Item = Endpoint>) -> Vec<Endpoint> {
-    let mut seen = HashSet::new();
-    let mut endpoints: Vec<_> = endpoints.into_iter().collect();
-    endpoints.retain(|endpoint| seen.insert(endpoint.clone()));
-    endpoints
-}
-
 impl fmt::Debug for ChannelBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChannelBuilder")
@@ -391,42 +312,4 @@ impl fmt::Debug for ChannelBuilder {
     }
 }
 
-fn text_metadata(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), BuildError> {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.');
-    let invalid = || BuildError::MetadataName {
-        name: name.to_owned(),
-    };
-    if !name.bytes().all(allowed) || name.ends_with("-bin") {
-        return Err(invalid());
-    }
-    let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
-    let routing = [NODE, NODES, PROXY_FROM, RUNTIME].contains(&header);
-    if routing || name.starts_with("grpc-") || HTTP_OWN.contains(&name) {
-        return Err(BuildError::ReservedMetadata {
-            name: name.to_owned(),
-        });
-    }
-    let visible = value.bytes().all(|b| (b' '..=b'~').contains(&b));
-    let value = HeaderValue::from_str(value).ok().filter(|_| visible);
-    value
-        .map(|value| (header, value))
-        .ok_or_else(|| BuildError::MetadataValue {
-            name: name.to_owned(),
-        })
-}
-
-const CONTEXT: HeaderName = HeaderName::from_static("context");
-const RUNTIME: HeaderName = HeaderName::from_static("runtime");
 const OWN_AGENT: &str = concat!("talos-transport/", env!("CARGO_PKG_VERSION"));
-/// Headers with a meaning in HTTP/2 or gRPC; `authorization` has one as well, but callers may need it.
-const HTTP_OWN: [&str; 9] = [
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "keep-alive",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-];

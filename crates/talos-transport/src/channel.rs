@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -12,7 +12,7 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
-use crate::builder::{BuildError, ChannelBuilder, EndpointRules, distinct};
+use crate::builder::{BuildError, ChannelBuilder, EndpointRules};
 use crate::connect::{ConnectError, Establish};
 use crate::dispatch::Dispatch;
 use crate::endpoint::Endpoint;
@@ -55,6 +55,13 @@ pub struct Channel {
     rules: EndpointRules,
 }
 
+/// Replaces the endpoints of a channel without keeping it alive, see [`Channel::endpoints_handle`].
+#[derive(Clone)]
+pub struct EndpointsHandle {
+    pool: Weak<Pool<Establish>>,
+    rules: EndpointRules,
+}
+
 /// Future of a call on a [`Channel`]. Dropping it cancels the call.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture(StackFuture);
@@ -84,12 +91,17 @@ impl Channel {
     ///
     /// What [`build`](ChannelBuilder::build) would have said about these endpoints; then nothing is changed.
     pub fn set_endpoints(&self, endpoints: impl IntoIterator<Item = Endpoint>) -> Result<(), BuildError> {
-        let endpoints = distinct(endpoints);
-        self.rules.check(&endpoints)?;
-        let alone = endpoints.len() == 1;
-        self.pool.dial().port_in_authority.store(alone, Ordering::Relaxed);
-        self.pool.set_endpoints(endpoints);
+        let endpoints = self.rules.checked(endpoints)?;
+        replace(&self.pool, endpoints);
         Ok(())
+    }
+
+    /// A handle to replace the endpoints with, for whatever finds out about them. It does not keep the channel alive.
+    pub fn endpoints_handle(&self) -> EndpointsHandle {
+        EndpointsHandle {
+            pool: Arc::downgrade(&self.pool),
+            rules: self.rules,
+        }
     }
 
     /// What the channel knows about each endpoint at this moment, in the order they were given.
@@ -165,6 +177,37 @@ impl Channel {
     }
 }
 
+impl EndpointsHandle {
+    /// Says whether a channel like this can have these endpoints. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Channel::set_endpoints`].
+    pub fn check(&self, endpoints: impl IntoIterator<Item = Endpoint>) -> Result<(), BuildError> {
+        self.rules.checked(endpoints).map(drop)
+    }
+
+    /// As [`Channel::set_endpoints`]. Says whether the channel is still there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Channel::set_endpoints`].
+    pub fn set(&self, endpoints: impl IntoIterator<Item = Endpoint>) -> Result<bool, BuildError> {
+        let endpoints = self.rules.checked(endpoints)?;
+        let pool = self.pool.upgrade();
+        if let Some(pool) = &pool {
+            replace(pool, endpoints);
+        }
+        Ok(pool.is_some())
+    }
+}
+
+fn replace(pool: &Pool<Establish>, endpoints: Vec<Endpoint>) {
+    let alone = endpoints.len() == 1;
+    pool.dial().port_in_authority.store(alone, Ordering::Relaxed);
+    pool.set_endpoints(endpoints);
+}
+
 impl Service<Request<Body>> for Channel {
     type Response = Response<ResponseBody>;
     type Error = Status;
@@ -195,6 +238,12 @@ impl fmt::Debug for Channel {
         f.debug_struct("Channel")
             .field("endpoints", &self.endpoints())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EndpointsHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EndpointsHandle")
     }
 }
 

@@ -19,6 +19,7 @@ use crate::call::{AnsweredBy, Avoid, Deadline};
 use crate::connect::Establish;
 use crate::connection::{Observer, Peer, SendFailure};
 use crate::error::Error;
+use crate::examine::attended;
 use crate::layer::write_timeout;
 use crate::pool::{Flight, Picked, Pool};
 use crate::status;
@@ -79,7 +80,7 @@ async fn send(pool: &Pool<Establish>, request: Request<Body>) -> Result<Response
     loop {
         let error = match pool.pick(&avoid).await {
             Err(error) => error.into(),
-            Ok(picked) => match attempt(picked, request).await {
+            Ok(picked) => match attempt(picked, pool.dial(), request).await {
                 Ok(response) => return response,
                 Err(SendFailure {
                     error,
@@ -102,10 +103,12 @@ async fn send(pool: &Pool<Establish>, request: Request<Body>) -> Result<Response
 
 async fn attempt(
     picked: Picked<Establish>,
+    dial: &Arc<Establish>,
     mut request: Request<Body>,
 ) -> Result<Result<Response<ResponseBody>, Status>, SendFailure> {
     let Picked {
         mut connection,
+        alternatives,
         flight,
     } = picked;
     if let Some(Deadline { told, progress }) = request.extensions().get().cloned() {
@@ -116,7 +119,12 @@ async fn attempt(
     }
     let peer = Arc::clone(connection.peer());
     let watch = Watch::new(&peer.observer, &flight);
-    let sent = connection.send(request).await;
+    let sending = connection.send(request);
+    let sent = if alternatives {
+        attended(sending, dial, &peer, &flight).await
+    } else {
+        sending.await
+    };
     watch.over();
     match sent {
         Ok(response) => Ok(accept(response, peer, flight)),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 
 use crate::Endpoint;
-use crate::connect::{ConnectError, HandshakeError};
+use crate::connect::{ConnectError, ConnectReason, HandshakeError};
 use crate::layer::SignError;
 
 /// A failure of the channel, as opposed to an answer of a server.
@@ -132,6 +132,10 @@ pub enum CloseReason {
     /// The network failed.
     #[error("the network failed")]
     Io(#[source] Arc<io::Error>),
+    /// Nothing came any more while calls waited, and the endpoint could not be connected to anew. Only a channel with
+    /// several endpoints finds that out.
+    #[error("the endpoint went silent and cannot be connected to any more")]
+    Silent(#[source] Arc<ConnectReason>),
     /// What the server sent is not valid HTTP/2.
     #[error("the HTTP/2 protocol was violated: {0}")]
     Protocol(String),

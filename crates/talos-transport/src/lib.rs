@@ -17,6 +17,7 @@ mod connection;
 mod dispatch;
 mod endpoint;
 mod error;
+mod examine;
 mod host;
 pub mod layer;
 #[cfg(feature = "metrics")]
@@ -33,7 +34,7 @@ pub mod tls;
 pub use self::body::ResponseBody;
 pub use self::builder::{BuildError, ChannelBuilder, DEFAULT_CONNECT_TIMEOUT};
 pub use self::call::{AnsweredBy, AttemptTimeout, CallTimeout, FirstResponseTimeout, IdleTimeout};
-pub use self::channel::{Channel, ResponseFuture};
+pub use self::channel::{Channel, EndpointsHandle, ResponseFuture};
 #[cfg(feature = "proxy")]
 pub use self::connect::proxy;
 pub use self::connect::{Alert, ConnectError, ConnectFailure, ConnectReason, HandshakeError};

@@ -10,7 +10,9 @@
 //! | [`RETRIES`] | counter | cause | attempts after the first one, by why they were made |
 //! | [`SENT_BYTES`] | counter | service, method | bytes of requests, as gRPC frames, of all attempts |
 //! | [`RECEIVED_BYTES`] | counter | service, method | bytes of responses, as gRPC frames, of all attempts |
-//! | [`ENDPOINT_STATE`] | gauge | endpoint, state | 1 for the state an endpoint is in, 0 for the others; by [`record_endpoints`] |
+//! | [`ENDPOINT_STATE`] | gauge | endpoint, state | 1 for the state an endpoint is in, 0 for the others, and for all of an endpoint that was removed |
+//!
+//! Channels of one program that have an endpoint in common overwrite each other's [`ENDPOINT_STATE`] of it.
 //!
 //! Labels are called `rpc_service`, `rpc_method`, `rpc_grpc_status_code` (names as in `not_found`), `cause`, `endpoint` and
 //! `state`. Each has few values: RPCs that the program calls, the codes of gRPC, the endpoints it was configured with. Nodes
@@ -21,7 +23,7 @@ use std::time::Instant;
 use metrics::{Counter, SharedString, Unit, counter, gauge, histogram};
 use tonic::Code;
 
-use crate::{Channel, EndpointSnapshot, EndpointState};
+use crate::{Channel, Endpoint, EndpointSnapshot, EndpointState};
 
 /// Calls that ended.
 pub const CALLS: &str = "talos_rpc_calls_total";
@@ -66,17 +68,21 @@ pub fn describe() {
     );
 }
 
-/// Records in which state the endpoints of a channel are.
+/// Records in which state the endpoints of a channel are, all of them.
 ///
-/// Nothing calls this by itself: call it when metrics are collected, or whenever
-/// [`Channel::watch_endpoints`] tells of a change. Endpoints that were removed stay as they were recorded last.
+/// A channel records every change by itself. This is for a recorder that is installed after the channel was built.
 pub fn record_endpoints(channel: &Channel) {
     for EndpointSnapshot { endpoint, state, .. } in channel.endpoints_state() {
-        let endpoint = SharedString::from(endpoint.to_string());
-        for (candidate, name) in STATES {
-            let value = if state == candidate { 1.0 } else { 0.0 };
-            gauge!(ENDPOINT_STATE, "endpoint" => endpoint.clone(), "state" => name).set(value);
-        }
+        record_state(&endpoint, Some(state));
+    }
+}
+
+/// Records the state of an endpoint; `None` once it is none any more.
+pub(crate) fn record_state(endpoint: &Endpoint, state: Option<EndpointState>) {
+    let endpoint = SharedString::from(endpoint.to_string());
+    for (candidate, name) in STATES {
+        let value = if state == Some(candidate) { 1.0 } else { 0.0 };
+        gauge!(ENDPOINT_STATE, "endpoint" => endpoint.clone(), "state" => name).set(value);
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct ReplayBody {
 struct Source {
     /// What has not been read yet; `None` after its end.
     rest: Option<Body>,
+    /// What was read of the rest to see whether it goes on, and not handed out yet.
+    ahead: Option<Result<Piece, Status>>,
     kept: Vec<Piece>,
     /// How many more bytes may be kept.
     room: usize,
@@ -55,6 +57,7 @@ impl ReplayBody {
         Self {
             source: Arc::new(Mutex::new(Source {
                 rest: Some(body),
+                ahead: None,
                 kept: Vec::new(),
                 room: limit,
                 turn: 0,
@@ -91,24 +94,18 @@ impl ReplayBody {
             self.next += 1;
             return Poll::Ready(Some(Ok(piece.clone())));
         }
-        let Some(rest) = &mut source.rest else {
-            return Poll::Ready(None);
-        };
-        match ready!(Pin::new(rest).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                let piece = Piece::from(frame);
+        match ready!(source.poll_rest(cx)) {
+            Some(Ok(piece)) => {
                 source.keep(piece.clone());
                 self.next = source.kept.len();
+                source.look_ahead(cx);
                 Poll::Ready(Some(Ok(piece)))
             }
             Some(Err(status)) => {
                 source.state = State::Lost;
                 Poll::Ready(Some(Err(status)))
             }
-            None => {
-                source.rest = None;
-                Poll::Ready(None)
-            }
+            None => Poll::Ready(None),
         }
     }
 
@@ -134,7 +131,31 @@ impl ReplayBody {
 impl Source {
     /// Whether nothing more will come.
     fn is_read(&self) -> bool {
-        self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
+        self.ahead.is_none() && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Status>>> {
+        if let Some(piece) = self.ahead.take() {
+            return Poll::Ready(Some(piece));
+        }
+        let Some(rest) = &mut self.rest else {
+            return Poll::Ready(None);
+        };
+        let piece = ready!(Pin::new(rest).poll_frame(cx)).map(|frame| frame.map(Piece::from));
+        if piece.is_none() {
+            self.rest = None;
+        }
+        Poll::Ready(piece)
+    }
+
+    /// Finds out whether what was read is all there is, as it is for a single message. A body does not say so before it is
+    /// asked for more, and until then the request could not be sent again. It also saves a frame that only ends the request.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        if self.state == State::Begun
+            && let Poll::Ready(piece) = self.poll_rest(cx)
+        {
+            self.ahead = piece;
+        }
     }
 
     fn keep(&mut self, piece: Piece) {
@@ -296,6 +317,17 @@ mod tests {
             assert_eq!(rest(&mut second).await, ["a", "bc"], "limit {limit}");
             assert!(!third.take_over(), "limit {limit}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_single_message_is_known_to_be_all_as_soon_as_it_is_read() {
+        // As generated stubs have it: it does not know about its end before it is asked for more.
+        let mut first = ReplayBody::new(pieces(&["a"]), 100);
+        let mut second = first.clone();
+        assert_eq!(next(&mut first).await.unwrap().unwrap(), "a");
+        assert!(first.is_end_stream());
+        assert!(second.take_over());
+        assert_eq!(rest(&mut second).await, ["a"]);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ mod establish;
 mod handshake_error;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+mod resolve;
 mod socket;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use self::error::{ConnectError, ConnectFailure, ConnectReason, ConnectStage};
 pub(crate) use self::establish::Establish;
 pub use self::handshake_error::{Alert, HandshakeError};
+pub use self::resolve::{Resolve, SystemResolver};
 pub use self::socket::SocketConnector;
 
 use crate::Endpoint;

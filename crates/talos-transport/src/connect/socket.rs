@@ -10,26 +10,35 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::resolve::{AnyResolver, Resolve};
 use super::{Connect, ConnectReason};
 use crate::Endpoint;
 use crate::race;
 
 /// Connects by TCP, or to a unix socket where there are any.
 ///
-/// Names are resolved at each attempt; all addresses of a name are tried, a new one every 250 ms or as soon as the
+/// Names are resolved at each attempt, by the system unless there is a [`resolver`](Self::resolver); all addresses of a name are tried, a new one every 250 ms or as soon as the
 /// previous one failed, and the first to answer is used.
 ///
 /// Instead of HTTP/2 pings, to which Talos answers by hanging up, dead peers are noticed by TCP: keepalive probes
 /// after 30 s of silence, then every 10 s, 3 of them; and on Linux data that stays unacknowledged for 30 s
 /// (`TCP_USER_TIMEOUT`) ends the connection. Nagle's algorithm is off.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct SocketConnector {}
+#[derive(Debug, Clone, Default)]
+pub struct SocketConnector {
+    resolver: AnyResolver,
+}
 
 impl SocketConnector {
     /// The connector with its defaults.
-    pub const fn new() -> Self {
-        Self {}
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Finds the addresses of names in this way. Default: [`SystemResolver`].
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.resolver = AnyResolver::new(resolver);
+        self
     }
 }
 
@@ -43,10 +52,8 @@ impl Connect for SocketConnector {
         let (Some(host), Some(port)) = (endpoint.host(), endpoint.port()) else {
             return Err(ConnectReason::Io(io::ErrorKind::Unsupported.into()));
         };
-        let addresses = tokio::net::lookup_host((host, port))
-            .await
-            .map_err(ConnectReason::Resolve)?;
-        let addresses = alternate_families(addresses.collect());
+        let addresses = self.resolver.resolve(host, port).await;
+        let addresses = alternate_families(addresses.map_err(ConnectReason::Resolve)?);
         if addresses.is_empty() {
             return Err(ConnectReason::Resolve(io::Error::new(
                 io::ErrorKind::NotFound,

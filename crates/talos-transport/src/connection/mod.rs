@@ -3,14 +3,14 @@
 mod classify;
 mod observe;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tonic::body::Body;
 
 use self::classify::was_left_out;
@@ -19,7 +19,8 @@ use self::observe::ObservedIo;
 pub(crate) use self::observe::Observer;
 use crate::Endpoint;
 use crate::connect::{BoxedIo, ConnectReason};
-use crate::error::{Delivery, Error};
+use crate::error::{CloseReason, Delivery, Error};
+use crate::examine::Examination;
 use crate::pool::Pooled;
 
 /// A handle to a connection. Clones share it; it ends when the last handle and the last call on it are gone.
@@ -38,6 +39,9 @@ pub(crate) struct Peer {
     pub(crate) observer: Observer,
     /// The generation of the TLS settings it was made with; `None` without TLS.
     pub(crate) generation: Option<u64>,
+    pub(crate) examination: Examination,
+    /// Ends the byte stream.
+    end: Mutex<Option<oneshot::Sender<()>>>,
     scheme: Scheme,
     authority: Authority,
 }
@@ -68,14 +72,16 @@ impl Connection {
             Scheme::HTTP
         };
         let observer = Observer::default();
+        let (io, opened, end) = ObservedIo::new(io, observer.clone());
         let peer = Peer {
             endpoint: endpoint.clone(),
             observer: observer.clone(),
             generation,
+            examination: Examination::default(),
+            end: Mutex::new(Some(end)),
             scheme,
             authority,
         };
-        let (io, opened) = ObservedIo::new(io, observer.clone());
         let (send, connection) = Builder::new(TokioExecutor::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -143,6 +149,16 @@ impl Connection {
         parts.authority = Some(self.peer.authority.clone());
         parts.path_and_query = Some(path);
         Uri::from_parts(parts).expect("scheme, authority and path make a URI")
+    }
+}
+
+impl Peer {
+    /// Ends the connection and all calls on it, for this reason.
+    pub(crate) fn give_up(&self, reason: CloseReason) {
+        self.observer.record(reason);
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Without a receiver, it has ended already.
+        let _ = end.map(|end| end.send(()));
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Opened {
 pub(crate) struct ObservedIo<T> {
     io: T,
     observer: Observer,
+    /// Tells to end although the other side does not; `None` once nobody can any more.
+    give_up: Option<oneshot::Receiver<()>>,
     beginning: Option<Beginning>,
     /// The beginning once it is known to be HTTP/2, until it is read.
     held_back: Bytes,
@@ -92,7 +94,9 @@ impl Observer {
             Some(CloseReason::Protocol(_) | CloseReason::GoAway { .. }) => {
                 ConnectReason::NotHttp2 { answer: None }
             }
-            Some(CloseReason::Eof | CloseReason::Local) | None => ConnectReason::ClosedEarly,
+            Some(CloseReason::Eof | CloseReason::Local | CloseReason::Silent(_)) | None => {
+                ConnectReason::ClosedEarly
+            }
         }
     }
 }
@@ -111,8 +115,10 @@ impl Opened {
 }
 
 impl<T> ObservedIo<T> {
-    pub(crate) fn new(io: T, observer: Observer) -> (Self, Opened) {
+    /// The sender ends the stream.
+    pub(crate) fn new(io: T, observer: Observer) -> (Self, Opened, oneshot::Sender<()>) {
         let (sender, first_frame) = oneshot::channel();
+        let (end, give_up) = oneshot::channel();
         let beginning = Some(Beginning {
             said: Vec::new(),
             first_frame: sender,
@@ -121,6 +127,7 @@ impl<T> ObservedIo<T> {
             Self {
                 io,
                 observer: observer.clone(),
+                give_up: Some(give_up),
                 beginning,
                 held_back: Bytes::new(),
             },
@@ -128,7 +135,20 @@ impl<T> ObservedIo<T> {
                 first_frame,
                 observer,
             },
+            end,
         )
+    }
+
+    /// Ready when the stream is to end; whoever wants that has noted why.
+    fn poll_given_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(give_up) = &mut self.give_up {
+            match Pin::new(give_up).poll(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(()),
+                Poll::Ready(Err(_dropped)) => self.give_up = None,
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
     }
 
     fn failed(&self, error: io::Error) -> io::Error {
@@ -214,7 +234,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for ObservedIo<T> {
             return Poll::Ready(Ok(()));
         }
         let (before, room) = (buf.filled().len(), buf.remaining() > 0);
-        match ready!(Pin::new(&mut self.io).poll_read(cx, buf)) {
+        let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(cx, buf) else {
+            ready!(self.poll_given_up(cx));
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        };
+        match read {
             Ok(()) if room && buf.filled().len() == before => {
                 self.observer.record(CloseReason::Eof);
                 Poll::Ready(Ok(()))
@@ -320,7 +344,7 @@ mod tests {
 
     /// The recorded reason after a failed write.
     async fn write_to(left_to_read: Vec<io::Result<&'static [u8]>>) -> CloseReason {
-        let (mut io, opened) = ObservedIo::new(Broken(left_to_read), Observer::default());
+        let (mut io, opened, _end) = ObservedIo::new(Broken(left_to_read), Observer::default());
         assert_eq!(
             io.write(b"x").await.unwrap_err().kind(),
             io::ErrorKind::BrokenPipe

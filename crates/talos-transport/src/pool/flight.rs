@@ -32,6 +32,7 @@ impl<D: Dial> Flight<D> {
     /// | Failure | What it means for the endpoint |
     /// |---|---|
     /// | connection lost, ended with an error code, protocol violated | the connection is gone; a connection on which no call was ever answered counts as a failed attempt to connect |
+    /// | connection silent, and no new one to be had | ejected |
     /// | connection ended as announced, or by us | the connection is replaced |
     /// | HTTP 502, 503 or 504 instead of gRPC | a load balancer without a backend: ejected |
     /// | one call reset or refused, other answers that are not gRPC, timeouts | nothing |
@@ -45,6 +46,7 @@ impl<D: Dial> Flight<D> {
                     pool.retired(self.id, self.attempt);
                 }
                 CloseReason::Local => pool.retired(self.id, self.attempt),
+                CloseReason::Silent(_) => pool.ill(self.id, self.attempt, error),
                 _ => pool.broke(self.id, self.attempt, error),
             },
             Error::NotGrpc {

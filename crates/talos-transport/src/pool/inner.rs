@@ -95,6 +95,11 @@ impl<C: Pooled> Inner<C> {
             .collect()
     }
 
+    /// Whether there is more than one endpoint.
+    pub(super) fn has_alternatives(&self) -> bool {
+        self.given.len() > 1
+    }
+
     pub(super) fn given(&self) -> Vec<Id> {
         self.given.clone()
     }

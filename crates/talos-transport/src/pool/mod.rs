@@ -19,6 +19,8 @@ mod inner;
 mod membership;
 mod order;
 mod pick;
+#[cfg(feature = "metrics")]
+mod recorded;
 mod round;
 mod shared;
 mod snapshot;
@@ -79,6 +81,8 @@ pub(crate) struct Pool<D: Dial> {
 /// A connection for one call.
 pub(crate) struct Picked<D: Dial> {
     pub(crate) connection: D::Connection,
+    /// Whether there is another endpoint than that of the connection.
+    pub(crate) alternatives: bool,
     pub(crate) flight: Flight<D>,
 }
 
@@ -109,7 +113,7 @@ impl<D: Dial> Pool<D> {
         self.shared.lock().core.policy
     }
 
-    pub(crate) fn dial(&self) -> &D {
+    pub(crate) fn dial(&self) -> &Arc<D> {
         &self.shared.dial
     }
 
@@ -193,6 +197,7 @@ impl<D: Dial> Pool<D> {
                         {
                             return Some(Ok(Picked {
                                 connection: connection.clone(),
+                                alternatives: inner.has_alternatives(),
                                 flight: Flight::new(Arc::downgrade(&self.shared), id, attempt),
                             }));
                         }

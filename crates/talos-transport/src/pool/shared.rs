@@ -27,6 +27,8 @@ pub(crate) struct Shared<D: Dial> {
     /// Wakes the driver because something is due earlier than it thought.
     pub(super) earlier: Arc<Notify>,
     changed: watch::Sender<()>,
+    #[cfg(feature = "metrics")]
+    recorded: super::recorded::Recorded,
 }
 
 impl<D: Dial> Shared<D> {
@@ -37,6 +39,8 @@ impl<D: Dial> Shared<D> {
             news: Notify::new(),
             earlier: Arc::default(),
             changed: watch::Sender::new(()),
+            #[cfg(feature = "metrics")]
+            recorded: Default::default(),
         }
     }
 
@@ -63,6 +67,8 @@ impl<D: Dial> Shared<D> {
             self.lock().own(id, attempt, task);
         }
         if rest.changed {
+            #[cfg(feature = "metrics")]
+            self.recorded.update(|| self.lock().snapshot());
             self.changed.send_replace(());
         }
         if rest.wake {
@@ -177,6 +183,8 @@ impl<D: Dial> Shared<D> {
         drop(inner);
         drop(connections);
         tasks.iter().for_each(AbortHandle::abort);
+        #[cfg(feature = "metrics")]
+        self.recorded.update(Vec::new);
     }
 
     /// Lets go of connections and attempts that [`Dial::is_outdated`] applies to.

@@ -127,7 +127,7 @@ impl TlsHandle {
     /// Traces, once per certificate, that it is about to expire or has expired. Called where the settings come in and
     /// with every call, since a connection can outlive the certificate it was made with.
     pub(crate) fn check_expiry(&self) {
-        if let Some(identity) = self.identity() {
+        if let Some(identity) = self.read().tls.identity() {
             identity.check_expiry(SystemTime::now());
         }
     }

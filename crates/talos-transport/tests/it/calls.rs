@@ -1,4 +1,4 @@
-//! What is sent with a call, and what comes back.
+//! What comes back from a call.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -6,8 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use talos_transport::{
-    AnsweredBy, CallTimeout, Channel, Delivery, Error, FirstResponseTimeout, MAX_MESSAGE_SIZE, Node,
-    ResetCode,
+    AnsweredBy, CallTimeout, Channel, Delivery, Error, FirstResponseTimeout, MAX_MESSAGE_SIZE, ResetCode,
 };
 use tonic::{Code, Request};
 
@@ -15,135 +14,24 @@ use crate::client::{builder, echo, message, server_streaming, streaming, tls, tr
 use crate::pki::Ca;
 use crate::server::{PATIENCE, Server, ServerTls};
 
-async fn start() -> (Server, talos_transport::ChannelBuilder) {
+pub(crate) async fn start() -> (Server, talos_transport::ChannelBuilder) {
     let ca = Ca::new();
     let server = Server::start(ServerTls::new(ca.server(&["127.0.0.1"]), &ca.pem)).await;
     let builder = builder(server.endpoint(), tls(&ca, &ca.client()));
     (server, builder)
 }
 
-async fn connected() -> (Server, Channel) {
+pub(crate) async fn connected() -> (Server, Channel) {
     let (server, builder) = start().await;
     (server, builder.build().unwrap())
 }
 
-fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+pub(crate) fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     headers
         .get_all(name)
         .iter()
         .map(|value| value.to_str().unwrap())
         .collect()
-}
-
-#[tokio::test]
-async fn the_server_receives_what_talos_expects() {
-    let (server, builder) = start().await;
-    let channel = builder
-        .context("my-cluster")
-        .user_agent("test/1.2")
-        .metadata("x-trace", "one")
-        .metadata("x-trace", "two")
-        .basic_auth("Aladdin", "open sesame")
-        .build()
-        .unwrap();
-    echo(&channel).await.unwrap();
-    let request = server.last_request();
-    assert_eq!(
-        request.uri.to_string(),
-        format!("https://{}/test.Echo/Unary", server.address())
-    );
-    let mut received: Vec<_> = request
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-        .collect();
-    received.sort_unstable();
-    assert_eq!(
-        received,
-        [
-            ("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
-            ("content-type", "application/grpc"),
-            ("context", "my-cluster"),
-            ("runtime", "Talos"),
-            ("te", "trailers"),
-            (
-                "user-agent",
-                concat!("test/1.2 talos-transport/", env!("CARGO_PKG_VERSION"))
-            ),
-            ("x-trace", "one"),
-            ("x-trace", "two"),
-        ]
-    );
-}
-
-#[tokio::test]
-async fn without_settings_only_the_runtime_is_told() {
-    let (server, channel) = connected().await;
-    echo(&channel).await.unwrap();
-    let headers = server.last_request().headers;
-    assert_eq!(all(&headers, "runtime"), ["Talos"]);
-    assert_eq!(
-        all(&headers, "user-agent"),
-        [concat!("talos-transport/", env!("CARGO_PKG_VERSION"))]
-    );
-    for absent in [
-        "context",
-        "authorization",
-        "node",
-        "nodes",
-        "proxyfrom",
-        "grpc-timeout",
-    ] {
-        assert!(!headers.contains_key(absent), "{absent}");
-    }
-}
-
-#[tokio::test]
-async fn metadata_of_a_call_comes_before_that_of_the_channel() {
-    let (server, builder) = start().await;
-    let channel = builder.metadata("x-team", "all").build().unwrap();
-    let mut request = message("ping");
-    request.metadata_mut().insert("x-team", "mine".parse().unwrap());
-    unary(&channel, "Unary", request).await.unwrap();
-    assert_eq!(all(&server.last_request().headers, "x-team"), ["mine"]);
-}
-
-#[tokio::test]
-async fn a_node_is_sent_once_and_alone() {
-    let (server, channel) = connected().await;
-    let mut request = message("ping");
-    for (name, value) in [
-        ("node", "10.5.0.9"),
-        ("nodes", "10.5.0.8"),
-        ("proxyfrom", "10.5.0.7"),
-    ] {
-        request.metadata_mut().append(name, value.parse().unwrap());
-        request.metadata_mut().append(name, value.parse().unwrap());
-    }
-    request
-        .extensions_mut()
-        .insert(Node("[FD00::3]".parse().unwrap()));
-    unary(&channel, "Unary", request).await.unwrap();
-    let headers = server.last_request().headers;
-    assert_eq!(all(&headers, "node"), ["fd00::3"]);
-    assert!(!headers.contains_key("nodes") && !headers.contains_key("proxyfrom"));
-}
-
-#[tokio::test]
-async fn several_nodes_written_by_hand_pass_and_a_forged_hop_does_not() {
-    let (server, channel) = connected().await;
-    let mut request = message("ping");
-    request
-        .metadata_mut()
-        .append("nodes", "10.5.0.2".parse().unwrap());
-    request
-        .metadata_mut()
-        .append("nodes", "10.5.0.3".parse().unwrap());
-    request.metadata_mut().append("proxyfrom", "me".parse().unwrap());
-    unary(&channel, "Unary", request).await.unwrap();
-    let headers = server.last_request().headers;
-    assert_eq!(all(&headers, "nodes"), ["10.5.0.2", "10.5.0.3"]);
-    assert!(!headers.contains_key("proxyfrom"));
 }
 
 #[tokio::test]

@@ -189,6 +189,38 @@ mod metrics {
             .collect()
     }
 
+    #[tokio::test]
+    async fn the_state_of_endpoints_is_recorded_by_the_channel_itself() {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        let _guard = ::metrics::set_default_local_recorder(&recorder);
+        let (_server, builder) = builder();
+        let channel = builder.build().unwrap();
+        let state = |endpoint: &str, state: &str| {
+            let key = format!("{ENDPOINT_STATE} {endpoint} {state}");
+            let value = values(&snapshotter).remove(&key);
+            // What was not recorded since the last look is none.
+            value.map(|value| value == DebugValue::Gauge(1.0.into()))
+        };
+        assert_eq!(state("unix:///in/memory", "idle"), Some(true));
+        unary(&channel, "Unary", repeatable()).await.unwrap();
+        let seen = values(&snapshotter);
+        let of = |state: &str| &seen[&format!("{ENDPOINT_STATE} unix:///in/memory {state}")];
+        let gauge = |value: f64| DebugValue::Gauge(value.into());
+        assert_eq!(
+            (of("ready"), of("connecting"), of("idle")),
+            (&gauge(1.0), &gauge(0.0), &gauge(0.0))
+        );
+
+        channel.set_endpoints(["unix:///other".parse().unwrap()]).unwrap();
+        let seen = values(&snapshotter);
+        let of = |endpoint: &str, state: &str| &seen[&format!("{ENDPOINT_STATE} {endpoint} {state}")];
+        assert_eq!(of("unix:///in/memory", "ready"), &gauge(0.0));
+        assert_eq!(of("unix:///other", "idle"), &gauge(1.0));
+        drop(channel);
+        assert_eq!(state("unix:///other", "idle"), Some(false));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn calls_attempts_bytes_and_endpoints_are_counted() {
         let recorder = DebuggingRecorder::new();

@@ -10,6 +10,8 @@ mod deadlines;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod endpoints;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod faults;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod goaway;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod handshake;
@@ -18,6 +20,8 @@ mod layers;
 mod material;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod memory;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod metadata;
 #[cfg_attr(
     not(any(feature = "ring", feature = "aws-lc-rs")),
     expect(dead_code, reason = "without a provider there are no servers")
@@ -39,6 +43,8 @@ mod retry;
 mod rotation;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod server;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod silence;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod strangers;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]

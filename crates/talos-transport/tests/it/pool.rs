@@ -42,7 +42,7 @@ impl Cluster {
         servers.try_into().unwrap_or_else(|_| unreachable!())
     }
 
-    async fn revive(&self, address: SocketAddr) -> Server {
+    pub(crate) async fn revive(&self, address: SocketAddr) -> Server {
         Server::start_at(address, self.tls()).await
     }
 
