@@ -32,17 +32,33 @@ mod unary;
 pub(crate) use options::Kind;
 pub use options::{CallOptions, Timeouts};
 pub(crate) use releases::{Facts, Releases};
+#[cfg(feature = "machine")]
+pub(crate) use reply::{Reply, split};
 pub(crate) use request::request;
 pub(crate) use time::system_time;
 
-/// Where calls go: a channel, and the node that is to answer.
+/// Where calls go: a channel, and who is to answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) channel: Channel,
-    pub(crate) node: Option<NodeName>,
+    pub(crate) route: Route,
     pub(crate) timeouts: Arc<Timeouts>,
     pub(crate) options: CallOptions,
     pub(crate) releases: Releases,
+}
+
+/// Who is to answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Route {
+    /// Whichever endpoint is asked.
+    Any,
+    /// This node, by its metadata `node`.
+    Node(NodeName),
+    /// The machine that is dialled, which answers to no other name: in maintenance mode and on the sockets of a node,
+    /// `node` would be ignored.
+    Dialled(NodeName),
+    /// All of these, by the metadata `nodes`.
+    Aggregate(Arc<[NodeName]>),
 }
 
 /// One call, for its errors.
@@ -59,7 +75,7 @@ impl Target {
     pub(crate) fn of_channel(channel: Channel, timeouts: Arc<Timeouts>) -> Self {
         Self {
             channel,
-            node: None,
+            route: Route::Any,
             timeouts,
             options: CallOptions::new(),
             releases: Releases::default(),
@@ -112,15 +128,23 @@ impl Target {
     {
         let mut call = CallInfo {
             method,
-            node: self.node.clone(),
+            node: self.route.node().cloned(),
             endpoint: None,
             attempts: Attempts::new(),
         };
         let mut request = tonic::Request::new(message);
-        let extensions = request.extensions_mut();
-        if let Some(node) = &self.node {
-            extensions.insert(Node(node.clone()));
+        match &self.route {
+            Route::Any | Route::Dialled(_) => {}
+            Route::Node(node) => {
+                request.extensions_mut().insert(Node(node.clone()));
+            }
+            Route::Aggregate(nodes) => {
+                for value in nodes.iter().filter_map(|node| node.as_str().parse().ok()) {
+                    request.metadata_mut().append("nodes", value);
+                }
+            }
         }
+        let extensions = request.extensions_mut();
         extensions.insert(call.attempts.clone());
         self.options.apply(&self.timeouts, kind, method, extensions);
         match send(request).await {
@@ -143,7 +167,7 @@ impl Target {
     pub(crate) fn invalid_input(&self, method: &'static MethodInfo, message: impl Into<String>) -> Error {
         Error::new(ErrorKind::InvalidInput, Origin::Local)
             .with_method(method.path)
-            .with_node(self.node.clone())
+            .with_node(self.route.node().cloned())
             .with_message(message)
     }
 
@@ -168,6 +192,16 @@ impl Target {
         value
             .try_into()
             .map_err(|_| self.invalid_input(method, format!("{what} is too long")))
+    }
+}
+
+impl Route {
+    /// The one machine, if it is one.
+    pub(crate) fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::Node(node) | Self::Dialled(node) => Some(node),
+            Self::Any | Self::Aggregate(_) => None,
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use talos_transport::{Channel, NodeName, tls::CertificateFacts};
 
 use crate::{
-    call::{CallOptions, Releases, Target, Timeouts},
+    call::{CallOptions, Releases, Route, Target, Timeouts},
     error::{Error, ErrorKind, Result},
+    fanout::Nodes,
     node::Node,
 };
 
@@ -145,6 +146,36 @@ impl Client {
         Ok(self.node_named(name))
     }
 
+    /// Handles for several machines, to ask them the same; see [`fanout`](crate::fanout).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput`, as for [`Client::node`], for the first name that is none.
+    pub fn nodes(&self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Nodes> {
+        names.into_iter().map(|name| self.node(name)).collect()
+    }
+
+    /// Several machines that one endpoint is to ask by itself, as older Talos clients do; see
+    /// [`aggregate`](crate::fanout::aggregate). Prefer [`Client::nodes`].
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a name that is none, and if there is no name at all.
+    #[cfg(feature = "machine")]
+    pub fn aggregate(
+        &self,
+        names: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<crate::fanout::aggregate::Aggregate> {
+        let nodes = self.nodes(names)?;
+        if nodes.is_empty() {
+            let message = "an aggregate needs at least one node";
+            return Err(Error::new(ErrorKind::InvalidInput, crate::Origin::Local).with_message(message));
+        }
+        let names: Arc<[NodeName]> = nodes.iter().map(|node| node.name().clone()).collect();
+        let target = self.target_of(Route::Aggregate(Arc::clone(&names)));
+        Ok(crate::fanout::aggregate::Aggregate::new(target, names))
+    }
+
     /// The nodes that the talosconfig's context lists under `nodes`, which may be none.
     ///
     /// talosctl sends its commands to them unless told otherwise; here they are never used silently.
@@ -174,20 +205,25 @@ impl Client {
         self.inner.channel.clone()
     }
 
+    /// A handle for the machine that is dialled, which answers whatever node is named.
+    pub(crate) fn dialled(&self, name: NodeName) -> Node {
+        Node::new(self.target_of(Route::Dialled(name.clone())), name)
+    }
+
     fn node_named(&self, name: NodeName) -> Node {
-        Node::new(self.target_of(Some(name.clone())), name)
+        Node::new(self.target_of(Route::Node(name.clone())), name)
     }
 
     /// Whichever endpoint answers.
     #[cfg(any(feature = "machine", feature = "cosi"))]
     pub(crate) fn target(&self) -> Target {
-        self.target_of(None)
+        self.target_of(Route::Any)
     }
 
-    fn target_of(&self, node: Option<NodeName>) -> Target {
+    fn target_of(&self, route: Route) -> Target {
         Target {
             channel: self.inner.channel.clone(),
-            node,
+            route,
             timeouts: Arc::clone(&self.inner.timeouts),
             options: self.options.clone(),
             releases: self.inner.releases.clone(),

@@ -15,6 +15,9 @@ mod client;
     allow(dead_code, unused_imports, unused_macros, reason = "see above")
 )]
 mod error;
+pub mod fanout;
+pub mod local;
+pub mod maintenance;
 mod node;
 #[cfg(feature = "proxy")]
 pub mod proxy;
@@ -38,6 +41,7 @@ pub use error::{
     Code, Detail, Error, ErrorCategory, ErrorKind, FieldViolation, Origin, ResourceErrorKind, Result,
     Unimplemented, Violation,
 };
+pub use fanout::{NodeMap, Nodes};
 pub use node::Node;
 pub use secret::SecretString;
 pub use talos_proto::methods::Role;

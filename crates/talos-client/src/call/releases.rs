@@ -125,14 +125,14 @@ impl Target {
         newer: impl Future<Output = Result<T>>,
         older: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        if let Some(node) = &self.node
+        if let Some(node) = self.route.node()
             && self.releases.lacks(node, method)
         {
             return older.await;
         }
         match newer.await {
             Err(error) if error.is_unknown_method() => {
-                if let Some(node) = &self.node {
+                if let Some(node) = self.route.node() {
                     self.releases.remember_lack(node, method);
                 }
                 tracing::debug!(
@@ -155,13 +155,13 @@ impl Target {
                 "Reboot" | "Reset" | "Rollback" | "Shutdown" | "Upgrade"
             ) | ("machine.LifecycleService", _)
         );
-        if let (true, Some(node)) = (goes_down, &self.node) {
+        if let (true, Some(node)) = (goes_down, self.route.node()) {
             self.releases.forget(node);
         }
     }
 
     pub(super) fn note_failure(&self, method: &MethodInfo, error: Error) -> Error {
-        let Some(node) = &self.node else {
+        let Some(node) = self.route.node() else {
             return error;
         };
         match error.kind() {

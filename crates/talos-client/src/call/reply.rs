@@ -1,9 +1,16 @@
 //! Replies that wrap one message per node.
 
+#[cfg(feature = "machine")]
+use std::collections::HashMap;
+
 use talos_proto::common::Metadata;
+#[cfg(feature = "machine")]
+use talos_transport::NodeName;
 
 use super::CallInfo;
 use crate::error::{Code, Detail, Error, Origin, Result};
+#[cfg(feature = "machine")]
+use crate::fanout::NodeMap;
 
 /// A reply with a message for each node that answered. One node was asked, so there is exactly one.
 pub(crate) trait Reply {
@@ -139,6 +146,37 @@ pub(crate) fn single<R: Reply>((reply, call): (R, CallInfo)) -> Result<R::Messag
     }
 }
 
+/// The messages of a reply by node, one for each of these.
+#[cfg(feature = "machine")]
+#[expect(deprecated, reason = "the name of the node stands there until Talos 2.0")]
+pub(crate) fn split<R: Reply>(
+    (reply, call): (R, CallInfo),
+    nodes: &[NodeName],
+) -> NodeMap<Result<R::Message>> {
+    let mut by_node: HashMap<String, Result<R::Message>> = HashMap::new();
+    for message in reply.into_messages() {
+        let metadata = message.metadata();
+        let hostname = metadata
+            .map(|metadata| metadata.hostname.clone())
+            .unwrap_or_default();
+        // A worker that is asked about itself alone answers as if it had been asked by `node`.
+        let node = match nodes {
+            [only] if hostname.is_empty() => only.as_str().to_owned(),
+            _ => hostname,
+        };
+        let error = call.node_error(metadata);
+        by_node.insert(node, error.map_or(Ok(message), Err));
+    }
+    let entries = nodes.iter().map(|node| {
+        let result = by_node.remove(node.as_str()).unwrap_or_else(|| {
+            let missing = call.malformed("the reply has no message of this node");
+            Err(missing.with_node(Some(node.clone())))
+        });
+        (node.clone(), result)
+    });
+    NodeMap::new(entries.collect())
+}
+
 impl CallInfo {
     /// The error that a node put into a message of an otherwise successful call, if any.
     ///
@@ -205,6 +243,50 @@ mod tests {
         for messages in [vec![], vec![message.clone(), message]] {
             assert_eq!(reply(messages).expect_err("not one").kind(), ErrorKind::Malformed);
         }
+    }
+
+    #[test]
+    fn an_aggregate_is_split_by_node_and_what_is_missing_is_said() {
+        let nodes: Vec<NodeName> = ["10.5.0.9", "10.5.0.2", "10.5.0.3"]
+            .into_iter()
+            .map(|node| node.parse().expect("a name"))
+            .collect();
+        let answered = machine::Hostname {
+            metadata: Some(Metadata {
+                hostname: "10.5.0.2".to_owned(),
+                ..Default::default()
+            }),
+            hostname: "cp-1".to_owned(),
+        };
+        let messages = vec![answered, failed("down", None)];
+        let reply = machine::HostnameResponse { messages };
+        let replies = split((reply, CallInfo::for_tests(&HOSTNAME)), &nodes);
+        let of = |node| replies.get(node).expect("each node has an entry").as_ref();
+        assert_eq!(of("10.5.0.2").expect("answered").hostname, "cp-1");
+        for (node, kind) in [
+            ("10.5.0.9", ErrorKind::Unknown),
+            ("10.5.0.3", ErrorKind::Malformed),
+        ] {
+            let error = of(node).expect_err("no answer");
+            assert_eq!(
+                (error.kind(), error.node().map(|node| node.as_str())),
+                (kind, Some(node))
+            );
+        }
+        assert_eq!(
+            replies.nodes().collect::<Vec<_>>(),
+            nodes.iter().collect::<Vec<_>>()
+        );
+
+        let alone = machine::Hostname {
+            metadata: None,
+            hostname: "worker".to_owned(),
+        };
+        let reply = machine::HostnameResponse {
+            messages: vec![alone],
+        };
+        let replies = split((reply, CallInfo::for_tests(&HOSTNAME)), &nodes[..1]);
+        assert!(replies.is_success());
     }
 
     #[test]

@@ -125,8 +125,8 @@ impl ClientBuilder {
     }
 
     /// Reads the talosconfig's file again at this interval, such as
-    /// [`ClientBuilder::DEFAULT_WATCH_INTERVAL`], and uses the credentials of the context from then on if they
-    /// are others. Default: the file is read once.
+    /// [`ClientBuilder::DEFAULT_WATCH_INTERVAL`], and uses the endpoints and credentials of the context from then on if
+    /// they are others. Default: the file is read once.
     ///
     /// For the secret that Talos mounts into pods and renews there, and for files that a program of yours
     /// renews. The contents are compared, so symbolic links may be swapped and nothing happens if only the
@@ -136,8 +136,8 @@ impl ClientBuilder {
     /// changes nothing and is reported by [`Client::reloads`] and through `tracing`, and so is a context that
     /// has lost its CA or its client certificate. [`Client::reload`] does the same at once.
     ///
-    /// Only certificates and the key are taken over: `endpoints`, `nodes`, `cluster`, `auth` and `proxy-url` stay
-    /// as they were, and a change to them is reported as in need of a new client.
+    /// Only certificates, the key and `endpoints` are taken over, the latter unless they were given to the builder: `nodes`,
+    /// `cluster`, `auth` and `proxy-url` stay as they were, and a change to them is reported as in need of a new client.
     ///
     /// Watching ends when the client and everything made from it is gone. It needs a Tokio runtime when the
     /// client is built, and a talosconfig that came from a file.
@@ -249,6 +249,12 @@ impl ClientBuilder {
         self.customize(|channel| channel.attempt_layer(layer))
     }
 
+    /// Finds the addresses of names in another way than the system's, see
+    /// [`talos_transport::ChannelBuilder::resolver`].
+    pub fn resolver(self, resolver: impl talos_transport::connect::Resolve) -> Self {
+        self.customize(|channel| channel.resolver(resolver))
+    }
+
     fn customize(
         mut self,
         step: impl FnOnce(ChannelBuilder) -> ChannelBuilder + Send + Sync + 'static,
@@ -309,6 +315,21 @@ impl ClientBuilder {
             context_nodes: settings.context_nodes,
             releases: Releases::default(),
         }))
+    }
+
+    /// Forgets whatever was said about endpoints and credentials in favour of these.
+    pub(crate) fn dial_only(mut self, endpoint: Endpoint, tls: talos_transport::TlsConfig) -> Self {
+        self.pem = Pem::default();
+        self.cluster = None;
+        #[cfg(feature = "talosconfig")]
+        {
+            (self.talosconfig, self.context, self.watch) = (None, None, None);
+        }
+        #[cfg(feature = "siderov1")]
+        {
+            self.signed_by = None;
+        }
+        self.endpoints([endpoint.to_string()]).tls(tls)
     }
 
     #[cfg(not(feature = "talosconfig"))]

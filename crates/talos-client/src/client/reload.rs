@@ -17,8 +17,8 @@ impl ClientBuilder {
 }
 
 impl Client {
-    /// Reads the talosconfig's file now, and uses the credentials of the context from then on if they are
-    /// others; see [`ClientBuilder::watch_talosconfig`] for what exactly changes. Works with and without
+    /// Reads the talosconfig's file now, and uses the endpoints and credentials of the context from then on if
+    /// they are others; see [`ClientBuilder::watch_talosconfig`] for what exactly changes. Works with and without
     /// watching.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Client {
         watch: Option<Duration>,
     ) -> Result<Result<Arc<Reloader>, ReloadError>> {
         let tls = channel.tls().ok_or(ReloadError::NoFile);
-        let reloader = source.and_then(|source| Ok(Arc::new(Reloader::new(source, tls?))));
+        let reloader = source.and_then(|source| Ok(Arc::new(Reloader::new(source, channel, tls?))));
         if let Some(interval) = watch {
             let watched = reloader.clone().and_then(|reloader| reloader.watch(interval));
             watched.map_err(|error| Error::local(ErrorKind::Config, error))?;

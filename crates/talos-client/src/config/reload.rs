@@ -1,6 +1,7 @@
 //! Reading the talosconfig of a running client again.
 
 use std::{
+    collections::HashSet,
     mem,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -8,7 +9,7 @@ use std::{
 };
 
 use talos_transport::{
-    Endpoint,
+    Channel, Endpoint, EndpointsHandle,
     tls::{TlsConfig, TlsHandle, WeakTlsHandle},
 };
 use tokio::sync::watch;
@@ -50,9 +51,17 @@ pub(crate) struct Reloader {
     given: Given,
     /// Weak, so that watching ends with the last user of the channel.
     tls: WeakTlsHandle,
-    /// The credentials in use. Locked for the whole of a look, so that looks come one after another.
-    used: Mutex<Pem>,
+    endpoints: EndpointsHandle,
+    /// What is in use. Locked for the whole of a look, so that looks come one after another.
+    used: Mutex<Used>,
     status: watch::Sender<ReloadStatus>,
+}
+
+/// What of a talosconfig is in use, and taken over from a changed one.
+#[derive(Clone, PartialEq, Eq)]
+struct Used {
+    pem: Pem,
+    endpoints: Vec<Endpoint>,
 }
 
 impl Given {
@@ -75,7 +84,7 @@ impl Source {
 }
 
 impl Reloader {
-    pub(crate) fn new(source: Source, tls: &TlsHandle) -> Self {
+    pub(crate) fn new(source: Source, channel: &Channel, tls: &TlsHandle) -> Self {
         let Source {
             path,
             name,
@@ -89,9 +98,13 @@ impl Reloader {
             path,
             name,
             built,
-            used: Mutex::new(given.pem.or(pem)),
+            used: Mutex::new(Used {
+                pem: given.pem.or(pem),
+                endpoints: channel.endpoints(),
+            }),
             given,
             tls: tls.downgrade(),
+            endpoints: channel.endpoints_handle(),
             status: watch::Sender::new(ReloadStatus::default()),
         }
     }
@@ -125,20 +138,30 @@ impl Reloader {
 
     fn look(&self) -> Result<Reloaded> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = self.read(&used).map(|(pem, tls, reloaded)| {
+        let result = self.read(&used).and_then(|(now, tls, reloaded)| {
+            if reloaded.endpoints_replaced {
+                self.set_endpoints(&now.endpoints)?;
+            }
             if let (Some(tls), Some(handle)) = (tls, self.tls.upgrade()) {
                 handle.replace(tls);
             }
-            *used = pem;
-            reloaded
+            *used = now;
+            Ok(reloaded)
         });
         self.note(&result);
         result
     }
 
+    /// The first change that is made; if it is refused, so is the file.
+    fn set_endpoints(&self, endpoints: &[Endpoint]) -> Result<()> {
+        let set = self.endpoints.set(endpoints.iter().cloned());
+        set.map(drop)
+            .map_err(|error| Error::local(ErrorKind::Config, error))
+    }
+
     /// Reads the file, and makes a TLS configuration if its credentials are not the used ones. Nothing is changed yet, so
     /// that a file is taken over as a whole or not at all.
-    fn read(&self, used: &Pem) -> Result<(Pem, Option<TlsConfig>, Reloaded)> {
+    fn read(&self, used: &Used) -> Result<(Used, Option<TlsConfig>, Reloaded)> {
         let talosconfig = Talosconfig::load(&self.path)?;
         let origin = talosconfig.origin();
         let (name, context) = talosconfig.select(Some(&self.name))?;
@@ -148,8 +171,8 @@ impl Reloader {
         };
         let pem = self.given.pem.or(context.decode(name, &origin)?);
         let lost = [
-            ("ca", used.ca.is_some() && pem.ca.is_none()),
-            ("crt", used.identity.is_some() && pem.identity.is_none()),
+            ("ca", used.pem.ca.is_some() && pem.ca.is_none()),
+            ("crt", used.pem.identity.is_some() && pem.identity.is_none()),
         ];
         if let Some((field, _)) = lost.into_iter().find(|(_, lost)| *lost) {
             return Err(Error::local(
@@ -161,7 +184,7 @@ impl Reloader {
                 },
             ));
         }
-        let replaced = pem != *used;
+        let replaced = pem != used.pem;
         let tls = replaced.then(|| pem.tls_config()).transpose();
         let tls = tls.map_err(|source| ConfigError::Credentials {
             origin: origin.clone(),
@@ -170,18 +193,17 @@ impl Reloader {
         })?;
         let reloaded = Reloaded {
             replaced,
-            endpoints,
+            endpoints_replaced: !same(&endpoints, &used.endpoints),
+            endpoints: endpoints.clone(),
             needs_new_client: self.differences(context),
         };
-        Ok((pem, tls, reloaded))
+        Ok((Used { pem, endpoints }, tls, reloaded))
     }
 
     fn differences(&self, now: &Context) -> Vec<&'static str> {
         let built = &self.built;
-        let endpoints = self.given.endpoints.is_none() && now.endpoints != built.endpoints;
         let cluster = !self.given.cluster && now.cluster != built.cluster;
         [
-            ("endpoints", endpoints),
             ("nodes", now.nodes != built.nodes),
             ("auth", now.auth != built.auth),
             ("cluster", cluster),
@@ -206,6 +228,10 @@ impl Reloader {
                     status.replacements += 1;
                     status.last_replacement = Some(SystemTime::now());
                     tracing::info!(talosconfig = %path, context, "credentials replaced");
+                }
+                if reloaded.endpoints_replaced {
+                    status.endpoint_replacements += 1;
+                    tracing::info!(talosconfig = %path, context, "endpoints replaced");
                 }
                 let fields = reloaded.needs_new_client.clone();
                 if mem::replace(&mut status.needs_new_client, fields) != reloaded.needs_new_client
@@ -233,6 +259,12 @@ impl Reloader {
         }
         self.status.send_replace(status);
     }
+}
+
+/// Whether these are the same endpoints, in whatever order, since the order has no meaning.
+fn same(one: &[Endpoint], other: &[Endpoint]) -> bool {
+    let set = |endpoints: &[Endpoint]| endpoints.iter().cloned().collect::<HashSet<_>>();
+    set(one) == set(other)
 }
 
 impl std::fmt::Debug for Reloader {

@@ -38,6 +38,7 @@ pub enum ReloadError {
 #[non_exhaustive]
 pub struct Reloaded {
     pub(super) replaced: bool,
+    pub(super) endpoints_replaced: bool,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) needs_new_client: Vec<&'static str>,
 }
@@ -48,6 +49,7 @@ pub struct Reloaded {
 pub struct ReloadStatus {
     pub(super) looks: u64,
     pub(super) replacements: u64,
+    pub(super) endpoint_replacements: u64,
     pub(super) last_replacement: Option<SystemTime>,
     pub(super) last_error: Option<String>,
     pub(super) needs_new_client: Vec<&'static str>,
@@ -65,13 +67,19 @@ impl Reloaded {
         self.replaced
     }
 
-    /// The endpoints: those that were given to the builder, else those that the context has now.
+    /// Whether the context has other endpoints than those in use, so that they were replaced. Never if endpoints were given to
+    /// the builder.
+    pub fn endpoints_replaced(&self) -> bool {
+        self.endpoints_replaced
+    }
+
+    /// The endpoints in use: those that were given to the builder, else those that the context has now.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
 
     /// The fields of the context that differ from those the client was built with, and that only a new client takes over:
-    /// some of `endpoints`, `nodes`, `auth`, `cluster`, `proxy-url`.
+    /// some of `nodes`, `auth`, `cluster`, `proxy-url`.
     pub fn needs_new_client(&self) -> &[&'static str] {
         &self.needs_new_client
     }
@@ -86,6 +94,11 @@ impl ReloadStatus {
     /// How many times the credentials were replaced.
     pub fn replacements(&self) -> u64 {
         self.replacements
+    }
+
+    /// How many times the endpoints were replaced.
+    pub fn endpoint_replacements(&self) -> u64 {
+        self.endpoint_replacements
     }
 
     /// When the credentials were last replaced.

@@ -11,6 +11,8 @@ mod default;
 mod discovery;
 mod docs;
 mod failures;
+mod fanout;
+mod faults;
 mod machine;
 mod monitoring;
 #[cfg(feature = "proxy")]

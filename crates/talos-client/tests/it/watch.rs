@@ -276,6 +276,51 @@ async fn the_client_stays_with_its_context() {
 }
 
 #[tokio::test]
+async fn endpoints_are_taken_over_with_the_credentials() {
+    let cluster = SimCluster::builder()
+        .control_planes(2)
+        .start()
+        .await
+        .expect("started");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config");
+    let write = |endpoints: &[String], roles: &str| {
+        let talosconfig = cluster.talosconfig_builder().endpoints(endpoints).roles([roles]);
+        fs::write(&path, talosconfig.render().expect("rendered")).expect("written");
+    };
+    let all = cluster.endpoints();
+    write(&all[..1], "os:admin");
+    let client = loaded(&path).build().expect("a client");
+    assert_eq!(roles_seen(&cluster, &client).await, ["os:admin"]);
+
+    write(&all[1..], "os:operator");
+    for replaced in [true, false] {
+        let reloaded = client.reload().await.expect("readable");
+        assert_eq!(
+            (reloaded.replaced(), reloaded.endpoints_replaced()),
+            (replaced, replaced)
+        );
+        assert_eq!(reloaded.endpoints(), client.raw().endpoints());
+        assert!(reloaded.needs_new_client().is_empty());
+    }
+    assert_eq!(roles_seen(&cluster, &client).await, ["os:operator"]);
+    let call = cluster.requests().all().pop().expect("a call");
+    assert_eq!(call.endpoint, cluster.node(1).name());
+
+    // The order has no meaning, and what cannot be an endpoint changes nothing.
+    write(&[all[1].clone(), all[0].clone()], "os:operator");
+    assert!(client.reload().await.expect("readable").endpoints_replaced());
+    write(&all, "os:operator");
+    assert!(!client.reload().await.expect("readable").endpoints_replaced());
+    write(&["not an endpoint".to_owned()], "os:operator");
+    let error = client.reload().await.expect_err("no endpoint");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(client.raw().endpoints().len(), 2);
+    let status = client.reloads().expect("made from a file").status();
+    assert_eq!(status.endpoint_replacements(), 2);
+}
+
+#[tokio::test]
 async fn what_only_a_new_client_takes_over_is_said() {
     let cluster = cluster().await;
     let folder = tempfile::tempdir().expect("a folder");
@@ -284,7 +329,6 @@ async fn what_only_a_new_client_takes_over_is_said() {
     let client = loaded(&path).build().expect("a client");
     let changed = cluster
         .talosconfig_builder()
-        .endpoints(["10.5.0.77", "https://cp.example.org"])
         .nodes(["10.5.0.2"])
         .roles(["os:operator"])
         .render()
@@ -294,9 +338,7 @@ async fn what_only_a_new_client_takes_over_is_said() {
     for replaced in [true, false] {
         let reloaded = client.reload().await.expect("readable");
         assert_eq!(reloaded.replaced(), replaced);
-        assert_eq!(reloaded.needs_new_client(), ["endpoints", "nodes", "cluster"]);
-        let endpoints: Vec<_> = reloaded.endpoints().iter().map(ToString::to_string).collect();
-        assert_eq!(endpoints, ["10.5.0.77:50000", "cp.example.org:443"]);
+        assert_eq!(reloaded.needs_new_client(), ["nodes", "cluster"]);
         let status = client.reloads().expect("made from a file").status();
         assert_eq!(status.needs_new_client(), reloaded.needs_new_client());
     }
@@ -309,9 +351,11 @@ async fn what_only_a_new_client_takes_over_is_said() {
         .cluster("main")
         .build()
         .expect("a client");
-    fs::write(&path, cluster.talosconfig()).expect("written");
+    let elsewhere = cluster.talosconfig_builder().endpoints(["10.5.0.77"]).render();
+    fs::write(&path, elsewhere.expect("rendered")).expect("written");
     let reloaded = given.reload().await.expect("readable");
     assert_eq!(reloaded.needs_new_client(), ["nodes"]);
+    assert!(!reloaded.endpoints_replaced());
     assert_eq!(reloaded.endpoints(), given.raw().endpoints());
 }
 

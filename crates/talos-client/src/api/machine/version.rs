@@ -78,7 +78,7 @@ impl Target {
             })
             .await?;
         let version = Version::from(message);
-        if let Some(node) = &self.node {
+        if let Some(node) = self.route.node() {
             self.releases.learn(node, Facts::from(&version));
         }
         Ok(version)
