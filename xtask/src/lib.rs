@@ -8,11 +8,13 @@
     reason = "not an API: every error ends up on the terminal, with its context"
 )]
 
+pub mod bench;
 pub mod ci;
 pub mod codegen;
 pub mod coverage;
 pub mod coverage_page;
 pub mod descriptors;
+pub mod faults;
 pub mod footprint;
 pub mod functions;
 pub mod interop;

@@ -9,7 +9,7 @@ use xtask::coverage::Coverage;
 use xtask::descriptors::ProtoTree;
 use xtask::methods::Methods;
 use xtask::output::Outputs;
-use xtask::{ci, codegen, coverage_page, footprint, interop, protos, workspace};
+use xtask::{bench, ci, codegen, coverage_page, faults, footprint, interop, protos, workspace};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -23,6 +23,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Measure the client against the numbers it is held to, with an optimized build
+    Bench(bench::Bench),
     /// Run the checks that every change has to pass, the same as in the hosted workflow
     Ci(ci::Ci),
     /// Regenerate the code of talos-proto and proto/provenance.lock.toml from proto/
@@ -37,6 +39,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Run the fault tests of transport and client many times over, on two cores
+    Faults(faults::Faults),
     /// Compare the dependencies of a small client program with those of a plain tonic program
     Footprint {
         /// Also build both: cold debug build time and size of the stripped release binary
@@ -65,6 +69,10 @@ fn run(task: Task) -> Result<ExitCode> {
     let root = workspace::root();
     match task {
         Task::Ci(arguments) => return ci::run(&arguments, &mut std::io::stdout()),
+        Task::Bench(arguments) => {
+            let ok = bench::run(&root, &arguments, &mut std::io::stdout())?;
+            return Ok(code(ok));
+        }
         Task::Codegen { check } => {
             settle(&codegen::generate(&root)?, &root, check)?;
         }
@@ -77,6 +85,10 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("{}", coverage.summary(&methods));
             settle(&outputs, &root, check)?;
         }
+        Task::Faults(arguments) => {
+            let ok = faults::run(&root, &arguments, &mut std::io::stdout())?;
+            return Ok(code(ok));
+        }
         Task::Footprint { build } => {
             let report = footprint::measure(&root, build)?;
             print!("{report}");
@@ -88,6 +100,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Protos(arguments) => return protos::run(&arguments, &mut std::io::stdout().lock()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn code(ok: bool) -> ExitCode {
+    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Writes `outputs`, or only checks that they are written already.
