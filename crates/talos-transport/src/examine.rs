@@ -75,7 +75,8 @@ async fn examine(
     since: Instant,
 ) {
     let mut alive = peer.examination.alive.lock().await;
-    if alive.is_some_and(|alive| alive >= since) || peer.observer.heard() != heard {
+    let looked_at = alive.is_some_and(|alive| alive >= since) || peer.observer.reason().is_some();
+    if looked_at || peer.observer.heard() != heard {
         return;
     }
     let endpoint = &peer.endpoint;
