@@ -135,7 +135,7 @@ impl Resources<'_> {
         all.sort_by(|one, other| one.0.resource_type.cmp(&other.0.resource_type));
         Ok(Definitions {
             all,
-            node: self.target().node.clone(),
+            node: self.target().route.node().cloned(),
         })
     }
 

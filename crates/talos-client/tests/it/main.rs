@@ -34,6 +34,7 @@ mod siderov1_openpgp;
 mod siderov1_server;
 #[cfg(unix)]
 mod signer;
+#[cfg(unix)]
 mod single_machine;
 mod storage;
 mod streams;
