@@ -12,15 +12,19 @@ mod machined;
 mod network;
 mod node;
 pub mod pki;
+mod profile;
 #[cfg(feature = "real")]
 pub mod real;
 mod record;
 mod rng;
 mod roles;
+#[cfg(feature = "scenario")]
+pub mod scenario;
 mod sync;
 mod talosconfig;
 mod text;
 mod tls;
+mod trustd;
 mod yaml;
 
 pub use cluster::SimEvent;

@@ -3,14 +3,7 @@
 use http::HeaderMap;
 use tonic::Status;
 
-/// Services whose replies have a place for per-node metadata.
-const AGGREGATABLE: [&str; 5] = [
-    "/machine.MachineService/",
-    "/cluster.ClusterService/",
-    "/inspect.InspectService/",
-    "/storage.StorageService/",
-    "/time.TimeService/",
-];
+use crate::profile::Profile;
 
 /// Where one call is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +20,8 @@ pub(crate) enum Route {
 pub(crate) trait Forwarder {
     /// Whether the node has a client certificate for other nodes; workers do not.
     fn can_forward(&self) -> bool;
+    /// The release whose rules it follows.
+    fn profile(&self) -> Profile;
     /// Whether `target` is spelled as one of the node's addresses or names.
     fn is_self(&self, target: &str) -> bool;
 }
@@ -57,12 +52,10 @@ pub(crate) fn decide(node: &impl Forwarder, method: &str, metadata: &HeaderMap) 
         many = many.filter(|targets| !matches!(targets.as_slice(), [only] if node.is_self(only)));
     }
     let refused = || Status::permission_denied("no request forwarding");
+    if let (Some(_), Some(refusal)) = (&many, node.profile().refuses_nodes_for(method)) {
+        return Err(Status::invalid_argument(refusal));
+    }
     match (many, one) {
-        (Some(_), _) if !AGGREGATABLE.iter().any(|prefix| method.starts_with(prefix)) => {
-            Err(Status::invalid_argument(format!(
-                "one-2-many proxying is not supported for method {method}"
-            )))
-        }
         (Some(_), _) | (None, Some(_)) if !node.can_forward() => Err(refused()),
         (Some(targets), _) => {
             targets.iter().try_for_each(|target| check(target))?;
@@ -108,6 +101,10 @@ mod tests {
     impl Forwarder for Node {
         fn can_forward(&self) -> bool {
             self.forwards
+        }
+
+        fn profile(&self) -> Profile {
+            Profile::of("v1.14.0")
         }
 
         fn is_self(&self, target: &str) -> bool {

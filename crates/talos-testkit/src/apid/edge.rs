@@ -14,7 +14,6 @@ use super::frame::Encoding;
 use super::{Apid, Client};
 use crate::fault::{CallSite, Place};
 use crate::record::Arrival;
-use crate::roles::Roles;
 
 impl Apid {
     /// Serves one HTTP/2 request of `client`, with the faults that it has at this endpoint.
@@ -23,7 +22,7 @@ impl Apid {
             return refusal;
         }
         let (mut parts, body) = request.into_parts();
-        let roles = Roles::effective(&client.roles, &parts.headers);
+        let roles = client.access.roles(&parts.headers);
         let path = parts.uri.path().to_owned();
         let arrival = Arrival {
             endpoint: &self.machine.identity.address.to_string(),
@@ -34,8 +33,21 @@ impl Apid {
         };
         let call = self.network.recorder.begin(arrival, &parts.headers, &roles);
         let end = OnEnd::new({
-            let call = call.clone();
-            move |status| call.ended(status.code(), status.message())
+            let (call, began) = (call.clone(), Instant::now());
+            let (path, node) = (path.clone(), value_of("node", &parts.headers));
+            let endpoint = self.machine.identity.address;
+            let roles = roles.iter().collect::<Vec<_>>().join(",");
+            move |status| {
+                call.ended(status.code(), status.message());
+                tracing::debug!(
+                    target: "talos_testkit::calls",
+                    %endpoint, node, roles,
+                    code = crate::text::code_name(status.code()),
+                    message = status.message(),
+                    took = ?began.elapsed(),
+                    "{path}"
+                );
+            }
         });
         let encoding = match Encoding::of(&parts.headers) {
             _ if path.trim_start_matches('/').rsplit_once('/').is_none() => {
@@ -60,19 +72,15 @@ impl Apid {
             from: None,
             path: &path,
         });
-        let (certificate_roles, link) = (client.roles, client.link);
+        let (access, link) = (client.access, client.link);
         let served = {
             let call = call.clone();
             async move {
                 if !streams {
                     body.prefetch().await;
                 }
-                self.serve(
-                    certificate_roles,
-                    call,
-                    Request::from_parts(parts, Body::new(body)),
-                )
-                .await
+                self.serve(access, call, Request::from_parts(parts, Body::new(body)))
+                    .await
             }
         };
         let served = async move {
@@ -95,6 +103,14 @@ impl Apid {
             }
         }
     }
+}
+
+/// The first value of `key`, for logs.
+fn value_of(key: &str, headers: &HeaderMap) -> String {
+    let value = headers
+        .get(key)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()));
+    value.unwrap_or_default().into_owned()
 }
 
 /// What grpc-go answers to requests that are no gRPC calls.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::reply::Sent;
-use super::{Apid, Client};
+use super::{Access, Apid, Client};
 use crate::fault::{Abrupt, LinkEnd};
 use crate::network::link::{Line, Link, Tap};
 use crate::pki::LeafFacts;
@@ -37,6 +37,15 @@ struct OwnedTasks {
     life: CancellationToken,
 }
 
+impl OwnedTasks {
+    fn new(apid: &Apid, life: &CancellationToken) -> Self {
+        Self {
+            tasks: apid.network.tasks.clone(),
+            life: life.clone(),
+        }
+    }
+}
+
 impl<F> Executor<F> for OwnedTasks
 where
     F: Future + Send + 'static,
@@ -51,10 +60,7 @@ where
 
 /// Accepts connections until `life` ends, which also ends the connections.
 pub(crate) async fn accept(apid: Apid, life: CancellationToken) {
-    let executor = OwnedTasks {
-        tasks: apid.network.tasks.clone(),
-        life: life.clone(),
-    };
+    let executor = OwnedTasks::new(&apid, &life);
     let accepting = async move {
         loop {
             match poll_fn(|cx| apid.machine.endpoint.poll_accept(cx)).await {
@@ -131,7 +137,7 @@ async fn serve(apid: Apid, socket: TcpStream, executor: OwnedTasks) {
     let roles = Roles::new(leaf.map(|leaf| leaf.organizations).unwrap_or_default());
     entry.handshake_done(&roles);
     let client = Client {
-        roles,
+        access: Access::Certificate(roles),
         link: Some(Arc::clone(&link)),
         connection: registered.number,
         peer,
@@ -204,6 +210,34 @@ async fn http2(
         tracing::debug!(%error, "connection ended");
         entry.broken(&error.to_string());
     }
+}
+
+/// Serves the API of `machined` to programs on the machine, until `life` ends.
+#[cfg(unix)]
+pub(crate) async fn accept_local(apid: Apid, listener: tokio::net::UnixListener, life: CancellationToken) {
+    let executor = OwnedTasks::new(&apid, &life);
+    let accepting = async move {
+        loop {
+            let Ok((socket, _)) = listener.accept().await else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            let (apid, tasks) = (apid.clone(), executor.clone());
+            executor.execute(async move {
+                let peer = SocketAddr::from(([0, 0, 0, 0], 0));
+                let endpoint = apid.machine.identity.address.to_string();
+                let entry = apid.network.recorder.connected(0, &endpoint, peer);
+                let client = Client {
+                    access: Access::Local,
+                    link: None,
+                    connection: 0,
+                    peer,
+                };
+                http2(apid, socket, client, tasks, &entry).await;
+            });
+        }
+    };
+    life.run_until_cancelled_owned(accepting).await;
 }
 
 /// Takes whatever comes, for as long as it comes, and answers nothing.

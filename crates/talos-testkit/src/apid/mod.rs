@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use tonic::Status;
 use tonic::body::Body;
 
@@ -24,6 +24,7 @@ use crate::fault::{CallSite, Place};
 use crate::network::link::Link;
 use crate::network::{Machine, Network};
 use crate::node::{MachineRole, Node};
+use crate::profile::Profile;
 use crate::record::CallEntry;
 use crate::roles::Roles;
 use body::{OnEnd, abort_on, with_first_message};
@@ -31,11 +32,29 @@ use director::{Forwarder, Route, decide};
 
 const PROXY_FROM: HeaderName = HeaderName::from_static("proxyfrom");
 
+/// What a connection says about the rights of its calls, and where they may go.
+#[derive(Debug, Clone)]
+pub(crate) enum Access {
+    /// Mutual TLS: the roles of the client's certificate.
+    Certificate(Roles),
+    /// The socket of `machined` on the machine: roles come from metadata, and there is no routing.
+    Local,
+}
+
+impl Access {
+    /// The roles of a call with `metadata`.
+    pub(crate) fn roles(&self, metadata: &HeaderMap) -> Roles {
+        match self {
+            Self::Certificate(roles) => Roles::effective(roles, metadata),
+            Self::Local => Roles::from_metadata(metadata),
+        }
+    }
+}
+
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    /// Roles of its certificate.
-    pub(crate) roles: Roles,
+    pub(crate) access: Access,
     /// The connection, where faults can get at it.
     pub(crate) link: Option<Arc<Link>>,
     pub(crate) connection: u64,
@@ -50,10 +69,10 @@ pub(crate) struct Apid {
 }
 
 impl Apid {
-    /// Serves a call of a peer whose certificate carries `certificate_roles`.
+    /// Serves a call of a peer with `access`.
     pub(crate) fn serve(
         self,
-        certificate_roles: Roles,
+        access: Access,
         call: CallEntry,
         request: Request<Body>,
     ) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> {
@@ -61,8 +80,11 @@ impl Apid {
         Box::pin(async move {
             let line = CallLine::begin_relayed(&request);
             let node = Arc::clone(self.machine.node());
+            let roles = access.roles(request.headers());
+            if matches!(access, Access::Local) {
+                return self.local(&roles, &call, request).await;
+            }
             let end = OnEnd::new(move |status| node.logs.append("apid", &line.finish(&status)));
-            let roles = Roles::effective(&certificate_roles, request.headers());
             let response = match decide(&**self.machine.node(), request.uri().path(), request.headers()) {
                 Err(status) => status.into_http(),
                 Ok(Route::Local) => self.local(&roles, &call, request).await,
@@ -113,7 +135,7 @@ impl Apid {
             from: Some(self.machine.index),
             path: request.uri().path(),
         });
-        let served = apid.serve(Roles::impersonator(), call.clone(), request);
+        let served = apid.serve(Access::Certificate(Roles::impersonator()), call.clone(), request);
         let served = abort_on(served, lost);
         match plan {
             None => served.await,
@@ -153,6 +175,10 @@ fn uri_of(target: &str, uri: &Uri) -> Uri {
 impl Forwarder for Node {
     fn can_forward(&self) -> bool {
         self.identity.role == MachineRole::ControlPlane
+    }
+
+    fn profile(&self) -> Profile {
+        Profile::of(&self.version.lock().tag)
     }
 
     fn is_self(&self, target: &str) -> bool {

@@ -228,6 +228,11 @@ impl SimClusterBuilder {
             recorder: Recorder::new(self.recording),
             faults: FaultBook::new(rng.fork("faults")),
             tls: ClusterTls::new(authority, self.extra_names.clone())?,
+            token: format!(
+                "{}.{}",
+                rng.fork("token id").hex(6),
+                rng.fork("token secret").hex(16)
+            ),
         };
         let network = Network::new(plans, shared);
         for machine in network.machines() {

@@ -135,6 +135,7 @@ impl SimNode {
     /// Closes the API: the listener goes, connections break.
     pub(super) fn close_api(&self) {
         self.machine().endpoint.take_down();
+        self.machine().trustd.take_down();
         self.node().power_off();
     }
 
@@ -162,6 +163,17 @@ impl SimNode {
     /// there are go on, new ones see it.
     pub fn renew_certificate(&self) {
         self.machine().tls.renew();
+    }
+
+    /// The address of the node's `trustd`, which signs server certificates for whoever knows
+    /// [`SimCluster::machine_token`](super::SimCluster::machine_token); `None` for workers. Real nodes have it
+    /// at port 50001; here it is a free port, opened when it is first asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::Listen`] if the system has no socket or port left.
+    pub fn trustd_addr(&self) -> Result<Option<SocketAddr>, SimError> {
+        self.network.open_trustd(self.machine())
     }
 
     /// The server certificate that the node presents to new connections, in DER.
@@ -259,7 +271,7 @@ impl SimNode {
         &self.machine().identity
     }
 
-    fn machine(&self) -> &Arc<Machine> {
+    pub(super) fn machine(&self) -> &Arc<Machine> {
         &self.network.machines()[self.index]
     }
 }

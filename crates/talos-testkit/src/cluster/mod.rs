@@ -8,6 +8,8 @@ mod kubeconfig;
 mod life;
 pub(crate) mod mains;
 mod talosconfig;
+#[cfg(unix)]
+mod unix;
 
 use std::fmt;
 use std::sync::Arc;
@@ -115,6 +117,12 @@ impl SimCluster {
     #[must_use]
     pub fn ca_pem(&self) -> String {
         self.authority().certificate_pem()
+    }
+
+    /// The token that machines show to `trustd` (`machine.token` of their configuration).
+    #[must_use]
+    pub fn machine_token(&self) -> &str {
+        &self.network.token
     }
 
     /// A client certificate with `roles`, such as `os:reader`.

@@ -1,7 +1,7 @@
 //! `machined`: authorizes calls and answers them from the state of its node.
 
 mod adapter;
-mod policy;
+pub(crate) mod policy;
 mod rpc;
 
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl Machined {
 
     async fn authorized(&self, method: &'static MethodInfo, mut request: Request<Body>) -> Response<Body> {
         let roles = Roles::from_metadata(request.headers());
-        if let Err(status) = policy::authorize(method, &roles) {
+        if let Err(status) = policy::authorize(method, &self.node.version.lock().tag, &roles) {
             return status.into_http();
         }
         request.extensions_mut().insert(Caller {

@@ -1,14 +1,14 @@
 //! Which methods exist and who may call them.
 
-use talos_proto::methods::{self, METHODS, MethodInfo, Release, ServedBy};
+use talos_proto::methods::{self, METHODS, MethodInfo, ServedBy};
 use tonic::Status;
 
+use crate::profile::Profile;
 use crate::roles::Roles;
 
 /// The method at `path` as a node that runs the release `tag` knows it.
 pub(super) fn find(path: &str, tag: &str) -> Result<&'static MethodInfo, Status> {
-    // A tag that is no release number is a build newer than all of them.
-    let release = tag.parse().unwrap_or(Release::new(u16::MAX, 0));
+    let release = Profile::of(tag).release();
     let served = |method: &&MethodInfo| method.served_by == ServedBy::Apid && method.available_in(release);
     if let Some(method) = methods::by_path(path).filter(served) {
         return Ok(method);
@@ -22,16 +22,21 @@ pub(super) fn find(path: &str, tag: &str) -> Result<&'static MethodInfo, Status>
         .iter()
         .filter(served)
         .any(|method| method.service == service);
-    Err(Status::unimplemented(if service_known {
+    Err(unknown(service, name, service_known))
+}
+
+/// grpc-go's answer to a method that it does not have.
+pub(crate) fn unknown(service: &str, name: &str, service_known: bool) -> Status {
+    Status::unimplemented(if service_known {
         format!("unknown method {name} for service {service}")
     } else {
         format!("unknown service {service}")
-    }))
+    })
 }
 
-/// One of the method's roles is enough.
-pub(super) fn authorize(method: &MethodInfo, roles: &Roles) -> Result<(), Status> {
-    if method.roles.iter().any(|role| roles.contains(role.as_str())) {
+/// One of the roles that a node with the release `tag` lets in is enough.
+pub(super) fn authorize(method: &MethodInfo, tag: &str, roles: &Roles) -> Result<(), Status> {
+    if Profile::of(tag).allows(method, |role| roles.contains(role)) {
         Ok(())
     } else {
         Err(not_authorized())
@@ -92,12 +97,12 @@ mod tests {
             (&[], false),
         ] {
             assert_eq!(
-                authorize(&snapshot, &Roles::new(roles)).is_ok(),
+                authorize(&snapshot, "v1.14.0", &Roles::new(roles)).is_ok(),
                 allowed,
                 "{roles:?}"
             );
         }
-        let status = authorize(&snapshot, &Roles::default()).unwrap_err();
+        let status = authorize(&snapshot, "v1.14.0", &Roles::default()).unwrap_err();
         assert_eq!(
             (status.code(), status.message()),
             (tonic::Code::PermissionDenied, "not authorized")

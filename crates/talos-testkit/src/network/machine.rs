@@ -1,6 +1,7 @@
 //! One machine of the network. What it knows comes into being with the first look at it, so that a cluster
 //! of a thousand costs what its busy ones cost.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,8 @@ pub(crate) struct Machine {
     pub(crate) index: usize,
     pub(crate) identity: Arc<Identity>,
     pub(crate) endpoint: Endpoint,
+    /// The endpoint of `trustd`.
+    pub(crate) trustd: Endpoint,
     pub(crate) tls: ServerTls,
     blueprint: Blueprint,
     network: Weak<Network>,
@@ -53,6 +56,7 @@ impl Machine {
         let (identity, endpoint, blueprint) = plan;
         Self {
             index,
+            trustd: Endpoint::new(SocketAddr::new(identity.listen, 0)),
             identity: Arc::new(identity),
             endpoint,
             tls: ServerTls::default(),
@@ -82,6 +86,7 @@ impl Machine {
     pub(crate) fn end(&self) {
         *self.ended.lock() = true;
         self.endpoint.close();
+        self.trustd.close();
         if let Some(running) = self.running.get() {
             running.node.cut_power();
             running.node.power_off();

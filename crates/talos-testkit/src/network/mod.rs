@@ -6,6 +6,7 @@ pub(crate) mod link;
 pub(crate) mod machine;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -17,9 +18,10 @@ use tonic::Status;
 use crate::apid::{Apid, listener};
 use crate::error::SimError;
 use crate::fault::{Certificate, FaultBook, LinkEnd, LinkVerdict};
-use crate::node::ClusterFacts;
+use crate::node::{ClusterFacts, MachineRole};
 use crate::record::Recorder;
 use crate::tls::ClusterTls;
+use crate::trustd::{self, Trustd};
 use link::Links;
 pub(crate) use machine::Machine;
 use machine::Plan;
@@ -28,7 +30,6 @@ use machine::Plan;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// All machines of a cluster, and what they share.
-#[derive(Debug)]
 pub(crate) struct Network {
     machines: Vec<Arc<Machine>>,
     /// Machines by address, hostname and FQDN.
@@ -38,6 +39,8 @@ pub(crate) struct Network {
     pub(crate) faults: FaultBook,
     pub(crate) links: Arc<Links>,
     pub(crate) tls: ClusterTls,
+    /// What machines show to `trustd`.
+    pub(crate) token: String,
     /// Everything that serves this cluster, so that a shutdown can wait for it.
     pub(crate) tasks: TaskTracker,
     /// The runtime that the cluster was started in.
@@ -45,12 +48,12 @@ pub(crate) struct Network {
 }
 
 /// What the machines of a network share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) facts: Arc<ClusterFacts>,
     pub(crate) recorder: Recorder,
     pub(crate) faults: FaultBook,
     pub(crate) tls: ClusterTls,
+    pub(crate) token: String,
 }
 
 /// A machine that answered the dial, and the token that ends with its current life.
@@ -76,6 +79,7 @@ impl Network {
             recorder,
             faults,
             tls,
+            token,
         } = shared;
         Arc::new_cyclic(|network| {
             facts.connect(Weak::clone(network));
@@ -91,6 +95,7 @@ impl Network {
                 faults,
                 links: Arc::default(),
                 tls,
+                token,
                 tasks: TaskTracker::new(),
                 runtime: tokio::runtime::Handle::current(),
             }
@@ -118,12 +123,44 @@ impl Network {
         Ok(opened.address)
     }
 
+    /// The socket address of a machine's `trustd`; `None` for workers.
+    pub(crate) fn open_trustd(
+        self: &Arc<Self>,
+        machine: &Arc<Machine>,
+    ) -> Result<Option<SocketAddr>, SimError> {
+        if machine.identity.role != MachineRole::ControlPlane {
+            return Ok(None);
+        }
+        let _runtime = self.runtime.enter();
+        let opened = machine.trustd.open()?;
+        if opened.first {
+            self.begin_trusting(machine);
+        }
+        Ok(Some(opened.address))
+    }
+
+    fn begin_trusting(self: &Arc<Self>, machine: &Arc<Machine>) {
+        if let Some(life) = machine.life() {
+            let trustd = Trustd {
+                network: Arc::clone(self),
+                machine: Arc::clone(machine),
+            };
+            self.tasks.spawn_on(trustd::accept(trustd, life), &self.runtime);
+        }
+    }
+
     /// Begins the life of a machine, unless it is alive, and accepts connections during it.
     pub(crate) fn switch_on(self: &Arc<Self>, machine: &Arc<Machine>) -> Result<(), SimError> {
         let _runtime = self.runtime.enter();
         machine.endpoint.bring_up()?;
-        if machine.node().power_on().is_some() && machine.endpoint.is_open() {
-            self.begin_accepting(machine);
+        machine.trustd.bring_up()?;
+        if machine.node().power_on().is_some() {
+            if machine.endpoint.is_open() {
+                self.begin_accepting(machine);
+            }
+            if machine.trustd.is_open() {
+                self.begin_trusting(machine);
+            }
         }
         Ok(())
     }
@@ -210,6 +247,14 @@ impl Network {
             }),
             None => Err(refused()),
         }
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("machines", &self.machines.len())
+            .finish_non_exhaustive()
     }
 }
 

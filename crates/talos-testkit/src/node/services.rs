@@ -38,6 +38,19 @@ pub enum ServiceState {
 }
 
 impl ServiceState {
+    /// All states.
+    pub const ALL: [Self; 9] = [
+        Self::Initialized,
+        Self::Starting,
+        Self::Waiting,
+        Self::Preparing,
+        Self::Running,
+        Self::Stopping,
+        Self::Finished,
+        Self::Failed,
+        Self::Skipped,
+    ];
+
     /// The state's name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -11,6 +11,7 @@ use super::certificate::{CERT_SIGN, DIGITAL_SIGNATURE, Signer, Template, Validit
 use super::key::{KeyAlgorithm, PrivateKey};
 use super::spec::{ClientCert, ClientCertSpec, ExtendedKeyUsage, ValidityWindow};
 use super::{PkiError, pem};
+use crate::trustd::SigningRequest;
 
 const TEN_YEARS: Duration = Duration::from_secs(87_600 * 3_600);
 /// How long server certificates are valid.
@@ -29,6 +30,17 @@ pub struct CertificateAuthority {
 pub(crate) struct ServerIdentity {
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) key: PrivateKeyDer<'static>,
+}
+
+#[cfg(unix)]
+impl ServerIdentity {
+    pub(crate) fn certificate_pem(&self) -> String {
+        pem::encode(pem::CERTIFICATE, &self.certificate)
+    }
+
+    pub(crate) fn key_pem(&self) -> String {
+        pem::encode(pem::ED25519_PRIVATE_KEY, self.key.secret_der())
+    }
 }
 
 impl CertificateAuthority {
@@ -56,6 +68,7 @@ impl CertificateAuthority {
         let template = Template {
             organizations: organization.map(str::to_owned).into_iter().collect(),
             common_name: None,
+            other_names: Vec::new(),
             validity: Validity::starting_now(TEN_YEARS),
             key_usage: CERT_SIGN | DIGITAL_SIGNATURE,
             extended_key_usage: vec![ExtendedKeyUsage::ServerAuth, ExtendedKeyUsage::ClientAuth],
@@ -121,6 +134,7 @@ impl CertificateAuthority {
         let template = Template {
             organizations: spec.organizations.clone(),
             common_name: None,
+            other_names: Vec::new(),
             validity: spec.validity.absolute(),
             key_usage: DIGITAL_SIGNATURE,
             extended_key_usage: spec.extended_key_usage.clone(),
@@ -141,6 +155,18 @@ impl CertificateAuthority {
     pub(crate) fn issue_server(
         &self,
         fqdn: &str,
+        dns_names: Vec<String>,
+        addresses: Vec<IpAddr>,
+        validity: ValidityWindow,
+    ) -> Result<ServerIdentity, PkiError> {
+        self.issue_server_for(DIGITAL_SIGNATURE, fqdn, dns_names, addresses, validity)
+    }
+
+    /// As [`Self::issue_server`], for a key that is used as `key_usage` says.
+    pub(crate) fn issue_server_for(
+        &self,
+        key_usage: u8,
+        fqdn: &str,
         mut dns_names: Vec<String>,
         mut addresses: Vec<IpAddr>,
         validity: ValidityWindow,
@@ -153,8 +179,9 @@ impl CertificateAuthority {
         let template = Template {
             organizations: Vec::new(),
             common_name: Some(fqdn.to_owned()),
+            other_names: Vec::new(),
             validity: validity.absolute(),
-            key_usage: DIGITAL_SIGNATURE,
+            key_usage,
             extended_key_usage: vec![ExtendedKeyUsage::ServerAuth],
             dns_names,
             addresses,
@@ -165,6 +192,23 @@ impl CertificateAuthority {
             certificate,
             key: PrivatePkcs8KeyDer::from(key.pkcs8_der()).into(),
         })
+    }
+
+    /// Signs what a worker asks of `trustd`: a server certificate for 24 hours, as PEM.
+    pub(crate) fn sign_request(&self, wanted: SigningRequest) -> Result<String, PkiError> {
+        let template = Template {
+            organizations: Vec::new(),
+            common_name: None,
+            other_names: wanted.names,
+            validity: Validity::starting_now(ONE_DAY),
+            key_usage: DIGITAL_SIGNATURE,
+            extended_key_usage: vec![ExtendedKeyUsage::ServerAuth],
+            dns_names: wanted.dns_names,
+            addresses: wanted.addresses,
+            authority_key_id: None,
+        };
+        let certificate = template.sign(&wanted.public_key, &self.signer())?;
+        Ok(pem::encode(pem::CERTIFICATE, &certificate))
     }
 
     fn signer(&self) -> Signer<'_> {

@@ -14,7 +14,7 @@ const OID_COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 pub(crate) const OID_ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 pub(super) const OID_SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];
 const OID_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
-const OID_SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+pub(crate) const OID_SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const OID_BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const OID_AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 0x23];
 pub(crate) const OID_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
@@ -22,6 +22,7 @@ pub(crate) const OID_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 const DER_TRUE: &[u8] = &[0x01, 0x01, 0xff];
 
 pub(crate) const DIGITAL_SIGNATURE: u8 = 0b1000_0000;
+pub(crate) const KEY_ENCIPHERMENT: u8 = 0b0010_0000;
 pub(crate) const CERT_SIGN: u8 = 0b0000_0100;
 
 /// When a certificate is valid.
@@ -47,6 +48,8 @@ impl Validity {
 pub(crate) struct Template {
     pub(crate) organizations: Vec<String>,
     pub(crate) common_name: Option<String>,
+    /// Further parts of the subject, in DER.
+    pub(crate) other_names: Vec<Vec<u8>>,
     pub(crate) validity: Validity,
     pub(crate) key_usage: u8,
     pub(crate) extended_key_usage: Vec<ExtendedKeyUsage>,
@@ -78,6 +81,7 @@ impl Template {
         if let Some(name) = &self.common_name {
             relative_names.push(der::set_of(vec![attribute(OID_COMMON_NAME, name)]));
         }
+        relative_names.extend(self.other_names.iter().cloned());
         der::sequence(&relative_names)
     }
 

@@ -5,8 +5,8 @@
 //! certificate. Keys come from the system's random numbers, never from the cluster's seed.
 
 mod authority;
-mod certificate;
-mod der;
+pub(crate) mod certificate;
+pub(crate) mod der;
 mod inspect;
 mod key;
 mod load;

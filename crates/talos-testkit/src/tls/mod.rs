@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::error::SimError;
 use crate::fault::Certificate;
 use crate::node::Identity;
+use crate::pki::certificate::{DIGITAL_SIGNATURE, KEY_ENCIPHERMENT};
 use crate::pki::{CertificateAuthority, ONE_DAY, ServerIdentity, ValidityWindow};
 use crate::sync::Guarded;
 use verifier::TalosClientVerifier;
@@ -47,10 +48,9 @@ impl ClusterTls {
         })
     }
 
-    /// A certificate that carries every name and address the node is reached by, or one with a fault.
-    fn issue(&self, identity: &Identity, fault: Option<Certificate>) -> Result<ServerIdentity, SimError> {
-        let fqdn = identity.fqdn();
-        let mut names = vec![identity.hostname.clone(), fqdn.clone()];
+    /// Every name and address that the node is reached by.
+    fn names(&self, identity: &Identity) -> (Vec<String>, Vec<IpAddr>) {
+        let mut names = vec![identity.hostname.clone(), identity.fqdn()];
         let mut addresses: Vec<IpAddr> = vec![identity.address, identity.listen, Ipv4Addr::LOCALHOST.into()];
         addresses.retain(|address| !address.is_unspecified());
         for extra in &self.extra_names {
@@ -59,6 +59,13 @@ impl ClusterTls {
                 Err(_) => names.push(extra.clone()),
             }
         }
+        (names, addresses)
+    }
+
+    /// A certificate that carries every name and address the node is reached by, or one with a fault.
+    fn issue(&self, identity: &Identity, fault: Option<Certificate>) -> Result<ServerIdentity, SimError> {
+        let fqdn = identity.fqdn();
+        let (mut names, mut addresses) = self.names(identity);
         let mut validity = ValidityWindow::For(ONE_DAY);
         let stranger;
         let mut authority = &*self.authority;
@@ -76,6 +83,13 @@ impl ClusterTls {
             }
         }
         Ok(authority.issue_server(&fqdn, names, addresses, validity)?)
+    }
+
+    /// A server certificate and its key for the node, as PEM with Talos's labels.
+    #[cfg(unix)]
+    pub(crate) fn issue_pem(&self, identity: &Identity) -> Result<(String, String), SimError> {
+        let issued = self.issue(identity, None)?;
+        Ok((issued.certificate_pem(), issued.key_pem()))
     }
 
     fn config(&self, identity: ServerIdentity) -> Result<Arc<ServerConfig>, rustls::Error> {
@@ -125,6 +139,7 @@ impl fmt::Debug for ClusterTls {
 #[derive(Debug, Default)]
 pub(crate) struct ServerTls {
     current: Guarded<Option<Presented>>,
+    trustd: Guarded<Option<Presented>>,
 }
 
 #[derive(Debug, Clone)]
@@ -146,6 +161,27 @@ impl ServerTls {
             Some(fault) => cluster.config(cluster.issue(identity, Some(fault))?)?,
         };
         Ok(TlsAcceptor::from(config))
+    }
+
+    /// What `trustd` is served with: no client certificates, a key that may also encipher.
+    pub(crate) fn trustd(&self, cluster: &ClusterTls, identity: &Identity) -> Result<TlsAcceptor, SimError> {
+        let mut current = self.trustd.lock();
+        if let Some(presented) = &*current {
+            return Ok(TlsAcceptor::from(Arc::clone(&presented.config)));
+        }
+        let (names, addresses) = cluster.names(identity);
+        let issued = cluster.authority.issue_server_for(
+            DIGITAL_SIGNATURE | KEY_ENCIPHERMENT,
+            &identity.fqdn(),
+            names,
+            addresses,
+            ValidityWindow::For(ONE_DAY),
+        )?;
+        let presented = Presented {
+            certificate: issued.certificate.to_vec(),
+            config: config(&cluster.provider, None, issued)?,
+        };
+        Ok(TlsAcceptor::from(Arc::clone(&current.insert(presented).config)))
     }
 
     /// DER of the node's certificate.

@@ -10,10 +10,13 @@ mod debug;
 mod etcd;
 mod events;
 mod faults;
+mod fidelity;
 mod files;
 mod health;
 mod images;
 mod kernel;
+#[cfg(unix)]
+mod local;
 mod logs;
 mod power;
 #[cfg(feature = "real")]
@@ -21,15 +24,22 @@ mod real;
 mod resource_control;
 mod resource_server;
 mod resources;
+mod robustness;
 mod roles;
 mod routing;
+mod scale;
+#[cfg(feature = "scenario")]
+mod scenario;
 mod service_control;
 mod serving;
 mod several_nodes;
+#[cfg(feature = "sim")]
+mod sim;
 mod storage;
 mod system;
 mod time;
 mod tree;
+mod trustd;
 mod upgrade;
 mod wire;
 

@@ -76,6 +76,10 @@ impl Wire {
         }
     }
 
+    pub(crate) const fn from_parts(sender: SendRequest<Body>, origin: Uri) -> Self {
+        Self { sender, origin }
+    }
+
     pub(crate) fn machine(&self) -> MachineServiceClient<Self> {
         MachineServiceClient::with_origin(self.clone(), self.origin.clone())
             .max_decoding_message_size(64 << 20)

@@ -74,6 +74,18 @@ pub enum MachineStage {
 }
 
 impl MachineStage {
+    /// All stages.
+    pub const ALL: [Self; 8] = [
+        Self::Booting,
+        Self::Installing,
+        Self::Maintenance,
+        Self::Running,
+        Self::Rebooting,
+        Self::ShuttingDown,
+        Self::Resetting,
+        Self::Upgrading,
+    ];
+
     /// The spelling in resources.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
