@@ -14,6 +14,7 @@ mod calls;
 mod changes;
 mod credentials;
 mod failures;
+mod resources;
 mod snapshots;
 mod streams;
 mod subject;
@@ -82,6 +83,9 @@ suite! {
         failures::an_unknown_node_is_unreachable_and_others_are_not,
         failures::an_unknown_disk_is_not_found,
         failures::services_that_may_not_be_stopped_are_not,
+        resources::every_machine_runs_and_is_ready,
+        resources::members_are_the_machines_of_the_cluster,
+        resources::a_resource_that_is_not_there_is_not_found,
         streams::a_file_is_read_whole,
         streams::the_last_lines_of_a_log_are_as_many_as_asked_for,
         streams::the_kernel_has_said_something,
