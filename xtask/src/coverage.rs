@@ -158,7 +158,9 @@ fn resource_types(items: &[syn::Item], found: &mut BTreeSet<String>) {
                 }
             }
             syn::Item::Impl(implementation) if implements_resource(implementation) => {
-                found.extend(implementation.items.iter().filter_map(type_constant));
+                let types = implementation.items.iter().filter_map(type_constant);
+                // The types about types belong to the API, not to Talos.
+                found.extend(types.filter(|name| !name.ends_with(".meta.cosi.dev")));
             }
             _ => {}
         }
@@ -280,6 +282,7 @@ mod tests {
         let source = "impl Resource for A { const TYPE: &'static str = \"As.talos.dev\"; }\n\
                       mod inner { impl super::Resource for B { const TYPE: &'static str = \"Bs.talos.dev\"; } }\n\
                       #[cfg(test)] mod tests { impl Resource for C { const TYPE: &'static str = \"Cs.talos.dev\"; } }\n\
+                      impl Resource for E { const TYPE: &'static str = \"Es.meta.cosi.dev\"; }\n\
                       impl Other for D { const TYPE: &'static str = \"Ds.talos.dev\"; }";
         let found = coverage("crates/talos-client/src/resource/a.rs", source).unwrap();
         assert_eq!(

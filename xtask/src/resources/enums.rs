@@ -47,7 +47,10 @@ pub fn render(kind: &EnumDescriptor, features: &BTreeSet<String>, docs: &str) ->
         .iter()
         .map(|feature| format!("feature = \"{feature}\""))
         .collect();
-    let cfg = format!("#[cfg(any({}))]\n", any.join(", "));
+    let cfg = match any.as_slice() {
+        [one] => format!("#[cfg({one})]\n"),
+        several => format!("#[cfg(any({}))]\n", several.join(", ")),
+    };
     write!(
         code,
         "{docs}{cfg}#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]\n#[non_exhaustive]\npub enum {name} {{"

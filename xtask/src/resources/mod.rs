@@ -184,3 +184,58 @@ pub fn render(resources: &Resources, outputs: &mut Outputs) -> Result<()> {
     samples::render(resources, outputs)?;
     groups::render(resources, outputs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::descriptors::ProtoTree;
+    use crate::workspace;
+
+    fn pool() -> DescriptorPool {
+        ProtoTree::load(&workspace::root().join("proto")).unwrap().pool
+    }
+
+    fn load(rows: &str) -> Result<Resources> {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("proto")).unwrap();
+        std::fs::write(root.path().join(FILE), rows).unwrap();
+        std::fs::write(root.path().join(EARLIER), "field = []\n").unwrap();
+        Resources::load(root.path(), &pool())
+    }
+
+    const DISK: &str = "[\"Disks.block.talos.dev\"]\ndisplay = \"Disk\"\nname = \"Disk\"\ngroup = \"block\"\nnamespace = \"runtime\"\n";
+
+    #[test]
+    fn rows_have_to_fit_the_messages() {
+        load(DISK).unwrap();
+        let cases = [
+            ("message = \"a.Nothing\"\n", "there is no message a.Nothing"),
+            (
+                "message = \"talos.resource.definitions.cluster.IdentitySpec\"\nyaml = \"nodeId#2\"\n",
+                "`yaml` must have a key for each field of talos.resource.definitions.cluster.IdentitySpec",
+            ),
+            ("surprise = 1\n", "unknown field `surprise`"),
+        ];
+        for (line, expected) in cases {
+            let error = format!("{:#}", load(&format!("{DISK}{line}")).unwrap_err());
+            assert!(error.contains(expected), "{error}");
+        }
+        let twice = format!("{DISK}{}", DISK.replace("Disks.", "Plates."));
+        let error = format!("{:#}", load(&twice).unwrap_err());
+        assert!(
+            error.contains("another row of group block is called Disk too"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn all_types_of_the_release_have_a_row() {
+        let resources = Resources::load(&workspace::root(), &pool()).unwrap();
+        let talos = resources
+            .rows
+            .keys()
+            .filter(|kind| !kind.ends_with(".meta.cosi.dev"));
+        assert_eq!(talos.count(), crate::coverage::RESOURCE_TYPES);
+        assert_eq!(resources.earlier.len(), 16);
+    }
+}

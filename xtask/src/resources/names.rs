@@ -79,3 +79,32 @@ pub fn field(name: &str) -> String {
         _ => name,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_of_capitals_are_mended() {
+        for (upstream, ours) in [
+            ("pod_cid_rs", "pod_cidrs"),
+            ("cert_sani_ps", "cert_san_ips"),
+            ("accepted_c_as", "accepted_cas"),
+            ("node_cidr_mask_size_i_pv4", "node_cidr_mask_size_ipv4"),
+            ("match_i_if_name", "match_iif_name"),
+            ("addresses", "addresses"),
+            ("type", "r#type"),
+        ] {
+            assert_eq!(our_field(upstream), ours);
+        }
+    }
+
+    #[test]
+    fn only_packages_of_specs_have_a_module() {
+        assert_eq!(module_of("talos.resource.definitions.block").unwrap(), "block");
+        assert_eq!(module_of("resource.config").unwrap(), "config");
+        for other in ["machine", "google.protobuf", "talos.resource.definitions.a.b"] {
+            assert!(module_of(other).is_err(), "{other}");
+        }
+    }
+}

@@ -94,8 +94,8 @@ fn marshalled(message: &MessageDescriptor, yaml: &str) -> Result<Vec<u8>> {
 /// A piece of YAML.
 enum Node {
     Scalar(String),
-    List(Vec<Node>),
-    Map(Vec<(String, Node)>),
+    List(Vec<Self>),
+    Map(Vec<(String, Self)>),
 }
 
 impl Node {

@@ -24,8 +24,10 @@ pub type Snapshot<R> = BTreeMap<String, Arc<Object<R>>>;
 #[must_use]
 pub struct Condition<R> {
     id: Option<String>,
-    holds: Box<dyn Fn(&Snapshot<R>) -> bool + Send + Sync>,
+    holds: Box<Holds<R>>,
 }
+
+type Holds<R> = dyn Fn(&Snapshot<R>) -> bool + Send + Sync;
 
 impl<R: Resource> Condition<R> {
     /// A condition on all resources of the type together.

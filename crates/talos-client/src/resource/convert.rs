@@ -144,7 +144,7 @@ common! {
 }
 
 common! {
-    any(feature = "def-secrets") =>
+    feature = "def-secrets" =>
     pub(crate) fn certificate(
         raw: talos_proto::common::PemEncodedCertificate,
     ) -> Result<String, DecodeError> {
@@ -163,7 +163,7 @@ common! {
 }
 
 common! {
-    any(feature = "def-time") =>
+    feature = "def-time" =>
     pub(crate) fn offset(
         raw: Option<prost_types::Duration>,
     ) -> Result<super::value::TimeOffset, DecodeError> {

@@ -19,7 +19,6 @@ pub struct Definitions {
 
 /// A type that a node has.
 #[derive(Clone, Debug, PartialEq)]
-#[must_use]
 pub struct Definition(ResourceDefinition);
 
 /// Access to the resources of one type on one node; made by [`Resources::dynamic`] and [`Resources::of`].
@@ -179,6 +178,7 @@ impl DynamicResources {
     }
 
     /// The type.
+    #[must_use]
     pub const fn definition(&self) -> &Definition {
         &self.definition
     }

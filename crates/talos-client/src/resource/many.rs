@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::IntoFuture,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -10,7 +10,7 @@ use std::{
 use futures_core::Stream;
 use talos_transport::NodeName;
 
-use super::{Item, Object, Resource, Watch, WatchEvent};
+use super::{Item, ListRequest, Object, Resource, Watch, WatchEvent};
 use crate::{Node, error::Result};
 
 /// Nodes that are asked at the same time, each by a call of its own.
@@ -35,6 +35,12 @@ pub struct ManyNodes {
     nodes: Vec<Node>,
     at_once: usize,
 }
+
+/// A list that is on its way.
+type Pending<R> = <ListRequest<Object<R>> as IntoFuture>::IntoFuture;
+
+/// The answer of each node.
+type Answers<R> = Vec<(NodeName, Result<Vec<Object<R>>>)>;
 
 impl ManyNodes {
     /// These nodes.
@@ -61,12 +67,9 @@ impl ManyNodes {
     ///
     /// Upstream: `cosi.resource.State/List` · talosctl get TYPE --nodes · since Talos 1.7 or older · role os:reader,
     /// os:admin for sensitive types · read-only
-    pub async fn list<R: Resource>(&self) -> Vec<(NodeName, Result<Vec<Object<R>>>)> {
+    pub async fn list<R: Resource>(&self) -> Answers<R> {
         let mut waiting = self.nodes.iter().enumerate();
-        let mut running: Vec<(
-            usize,
-            Pin<Box<dyn Future<Output = Result<Vec<Object<R>>>> + Send + '_>>,
-        )> = Vec::new();
+        let mut running: Vec<(usize, Pending<R>)> = Vec::new();
         let mut answers: Vec<Option<Result<Vec<Object<R>>>>> = self.nodes.iter().map(|_| None).collect();
         std::future::poll_fn(|cx| {
             loop {
@@ -74,7 +77,7 @@ impl ManyNodes {
                     let Some((index, node)) = waiting.next() else {
                         break;
                     };
-                    let call = std::future::IntoFuture::into_future(node.resources().list::<R>());
+                    let call = IntoFuture::into_future(node.resources().list::<R>());
                     running.push((index, call));
                 }
                 let before = running.len();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use talos_proto::{
     cosi::resource::{
         CreateOptions, CreateRequest, DestroyOptions, DestroyRequest, Metadata as WireMetadata,
-        Resource as WireResource, Spec, TeardownOptions, TeardownRequest, UpdateOptions, UpdateRequest,
+        Resource as WireResource, Spec, TeardownAndDestroyOptions, TeardownAndDestroyRequest,
+        TeardownOptions, TeardownRequest, UpdateOptions, UpdateRequest,
     },
     methods::cosi::resource::state as methods,
 };
@@ -379,7 +380,8 @@ impl StateResources {
 
     /// Lets a resource go away, waits until nobody holds on to it, and removes it. Without a limit on the time.
     ///
-    /// The wait is a watch of this side's, so that it survives lost connections. That somebody else removes it in the
+    /// The wait is a watch of this side's, so that it survives lost connections and no limit on the time of a call
+    /// matters. That somebody else removes it in the
     /// meantime is fine.
     ///
     /// # Errors
@@ -390,16 +392,37 @@ impl StateResources {
     ///
     /// Not cancel safe: the resource may be anywhere on its way.
     ///
-    /// Upstream: `cosi.resource.State/Teardown`, `cosi.resource.State/Destroy` · since Talos 1.7 or older ·
-    /// idempotent: no
+    /// Upstream: `cosi.resource.State/TeardownAndDestroy` · since Talos 1.14, by other calls before · idempotent: no
     pub async fn teardown_and_destroy(&self, id: impl Into<String>) -> Result<()> {
         let id = id.into();
         if !self.teardown(id.clone()).await? && !self.released(&id).await? {
             return Ok(());
         }
-        match self.destroy(id).await {
+        match self.destroy_torn(&id).await {
             Err(error) if error.is_not_found() => Ok(()),
             done => done,
+        }
+    }
+
+    /// Removes a resource that nobody holds on to any longer.
+    async fn destroy_torn(&self, id: &str) -> Result<()> {
+        let request = TeardownAndDestroyRequest {
+            namespace: self.place.namespace.clone(),
+            r#type: self.place.kind.clone(),
+            id: id.to_owned(),
+            options: Some(TeardownAndDestroyOptions {
+                owner: self.owner.clone(),
+            }),
+        };
+        let destroyed = self
+            .target
+            .call(&methods::TEARDOWN_AND_DESTROY, request, |request| async {
+                self.target.state().teardown_and_destroy(request).await
+            })
+            .await;
+        match destroyed {
+            Err(error) if error.kind() == ErrorKind::Unimplemented => self.destroy(id).await,
+            done => done.map(drop),
         }
     }
 

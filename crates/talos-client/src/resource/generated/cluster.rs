@@ -49,7 +49,9 @@ impl crate::resource::Resource for Affiliate {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -90,7 +92,10 @@ impl DiscoveryConfig {
             service_endpoint_insecure: raw.service_endpoint_insecure,
             service_encryption_key: raw.service_encryption_key.into(),
             service_cluster_id: raw.service_cluster_id,
-            service_endpoints: convert::list(raw.service_endpoints, ServiceEndpoint::from_proto)?,
+            service_endpoints: convert::list(
+                raw.service_endpoints,
+                ServiceEndpoint::from_proto,
+            )?,
         })
     }
 }
@@ -100,7 +105,9 @@ impl crate::resource::Resource for DiscoveryConfig {
     const DEFAULT_ID: Option<&'static str> = Some("cluster");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -127,7 +134,9 @@ impl crate::resource::Resource for Identity {
     const DEFAULT_ID: Option<&'static str> = Some("local");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -158,7 +167,9 @@ impl crate::resource::Resource for Info {
     const DEFAULT_ID: Option<&'static str> = Some("current");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -203,7 +214,9 @@ impl crate::resource::Resource for Member {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -245,7 +258,10 @@ impl KubeSpanAffiliateSpec {
         Ok(Self {
             public_key: raw.public_key,
             address: convert::ip(raw.address)?,
-            additional_addresses: convert::list(raw.additional_addresses, convert::prefix_of_list)?,
+            additional_addresses: convert::list(
+                raw.additional_addresses,
+                convert::prefix_of_list,
+            )?,
             endpoints: convert::list(raw.endpoints, convert::socket_of_list)?,
             exclude_advertised_networks: convert::list(
                 raw.exclude_advertised_networks,

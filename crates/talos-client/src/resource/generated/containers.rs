@@ -62,8 +62,12 @@ impl crate::resource::Resource for ContainerSpec {
     const NAMESPACE: &'static str = "containers";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -188,10 +192,7 @@ impl ContainerRunAsSpec {
     pub(crate) fn from_proto(
         raw: talos_proto::definitions::containers::ContainerRunAsSpec,
     ) -> Result<Self, crate::resource::DecodeError> {
-        Ok(Self {
-            uid: raw.uid,
-            gid: raw.gid,
-        })
+        Ok(Self { uid: raw.uid, gid: raw.gid })
     }
 }
 /// Privileges of a container in `ContainerSpecs.containers.talos.dev`. Since Talos v1.14.

@@ -27,8 +27,12 @@ impl crate::resource::Resource for BaseRuntimeSpecConfig {
     const NAMESPACE: &'static str = "cri";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -56,8 +60,12 @@ impl crate::resource::Resource for CustomizationConfig {
     const NAMESPACE: &'static str = "cri";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -92,7 +100,9 @@ impl crate::resource::Resource for ImageCacheConfig {
     const DEFAULT_ID: Option<&'static str> = Some("image-cache");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -116,9 +126,18 @@ impl RegistryConfig {
         raw: talos_proto::definitions::cri::RegistriesConfigSpec,
     ) -> Result<Self, crate::resource::DecodeError> {
         Ok(Self {
-            registry_mirrors: convert::map(raw.registry_mirrors, RegistryMirrorConfig::from_proto)?,
-            registry_auths: convert::map(raw.registry_auths, RegistryAuthConfig::from_proto)?,
-            registry_tls: convert::map(raw.registry_tl_ss, RegistryTlsConfig::from_proto)?,
+            registry_mirrors: convert::map(
+                raw.registry_mirrors,
+                RegistryMirrorConfig::from_proto,
+            )?,
+            registry_auths: convert::map(
+                raw.registry_auths,
+                RegistryAuthConfig::from_proto,
+            )?,
+            registry_tls: convert::map(
+                raw.registry_tl_ss,
+                RegistryTlsConfig::from_proto,
+            )?,
         })
     }
 }
@@ -128,14 +147,24 @@ impl crate::resource::Resource for RegistryConfig {
     const DEFAULT_ID: Option<&'static str> = Some("registries");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
-        static SHAPE: convert::Shape = convert::Shape(&[convert::Mend::Inside(
-            1,
-            &convert::Shape(&[convert::Mend::Inside(
-                2,
-                &convert::Shape(&[convert::Mend::Wrap(1)]),
-            )]),
-        )]);
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
+        static SHAPE: convert::Shape = convert::Shape(
+            &[
+                convert::Mend::Inside(
+                    1,
+                    &convert::Shape(
+                        &[
+                            convert::Mend::Inside(
+                                2,
+                                &convert::Shape(&[convert::Mend::Wrap(1)]),
+                            ),
+                        ],
+                    ),
+                ),
+            ],
+        );
         Self::from_proto(convert::decode(&spec.proto, Some(&SHAPE))?)
     }
 }
@@ -167,7 +196,9 @@ impl crate::resource::Resource for SeccompProfile {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -231,7 +262,10 @@ impl RegistryMirrorConfig {
         raw: talos_proto::definitions::cri::RegistryMirrorConfig,
     ) -> Result<Self, crate::resource::DecodeError> {
         Ok(Self {
-            mirror_endpoints: convert::list(raw.mirror_endpoints, RegistryEndpointConfig::from_proto)?,
+            mirror_endpoints: convert::list(
+                raw.mirror_endpoints,
+                RegistryEndpointConfig::from_proto,
+            )?,
             mirror_skip_fallback: raw.mirror_skip_fallback,
         })
     }

@@ -2,7 +2,7 @@
 
 //! Enumerations of resource specs. Numbers that this library does not know are kept.
 /// How an 802.3ad bond chooses its active aggregator (`ad_select`).
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AdSelect {
@@ -15,7 +15,7 @@ pub enum AdSelect {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl AdSelect {
     /// The number on the wire.
     #[must_use]
@@ -28,7 +28,7 @@ impl AdSelect {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for AdSelect {
     fn from(number: i32) -> Self {
         match number {
@@ -39,26 +39,28 @@ impl From<i32> for AdSelect {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for AdSelect {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for AdSelect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Stable => "stable",
-            Self::Bandwidth => "bandwidth",
-            Self::Count => "count",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Stable => "stable",
+                Self::Bandwidth => "bandwidth",
+                Self::Count => "count",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Order in which the addresses of a node are listed, which decides about the default address. The
 /// active one is in `NodeAddressSortAlgorithms.net.talos.dev`. Since Talos v1.9.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AddressSortAlgorithm {
@@ -69,7 +71,7 @@ pub enum AddressSortAlgorithm {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl AddressSortAlgorithm {
     /// The number on the wire.
     #[must_use]
@@ -81,7 +83,7 @@ impl AddressSortAlgorithm {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for AddressSortAlgorithm {
     fn from(number: i32) -> Self {
         match number {
@@ -91,24 +93,26 @@ impl From<i32> for AddressSortAlgorithm {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for AddressSortAlgorithm {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for AddressSortAlgorithm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::V1 => "v1",
-            Self::V2 => "v2",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::V1 => "v1",
+                Self::V2 => "v2",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// LACP activity of an 802.3ad bond (`lacp_active`). Since Talos v1.12.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AdlacpActive {
@@ -119,7 +123,7 @@ pub enum AdlacpActive {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl AdlacpActive {
     /// The number on the wire.
     #[must_use]
@@ -131,7 +135,7 @@ impl AdlacpActive {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for AdlacpActive {
     fn from(number: i32) -> Self {
         match number {
@@ -141,24 +145,26 @@ impl From<i32> for AdlacpActive {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for AdlacpActive {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for AdlacpActive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Off => "off",
-            Self::On => "on",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Off => "off",
+                Self::On => "on",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// How many of the ARP targets of a bond must answer for a port to count as up (`arp_all_targets`).
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ArpAllTargets {
@@ -169,7 +175,7 @@ pub enum ArpAllTargets {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl ArpAllTargets {
     /// The number on the wire.
     #[must_use]
@@ -181,7 +187,7 @@ impl ArpAllTargets {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for ArpAllTargets {
     fn from(number: i32) -> Self {
         match number {
@@ -191,24 +197,26 @@ impl From<i32> for ArpAllTargets {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for ArpAllTargets {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for ArpAllTargets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Any => "any",
-            Self::All => "all",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Any => "any",
+                Self::All => "all",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Which ARP traffic the link monitoring of a bond accepts as a sign of life (`arp_validate`).
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ArpValidate {
@@ -229,7 +237,7 @@ pub enum ArpValidate {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl ArpValidate {
     /// The number on the wire.
     #[must_use]
@@ -246,7 +254,7 @@ impl ArpValidate {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for ArpValidate {
     fn from(number: i32) -> Self {
         match number {
@@ -261,30 +269,32 @@ impl From<i32> for ArpValidate {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for ArpValidate {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for ArpValidate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::None => "none",
-            Self::Active => "active",
-            Self::Backup => "backup",
-            Self::All => "all",
-            Self::Filter => "filter",
-            Self::FilterActive => "filter-active",
-            Self::FilterBackup => "filter-backup",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::None => "none",
+                Self::Active => "active",
+                Self::Backup => "backup",
+                Self::All => "all",
+                Self::Filter => "filter",
+                Self::FilterActive => "filter-active",
+                Self::FilterBackup => "filter-backup",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// State of a BGP session (the state machine of RFC 4271) in `BGPPeerStatuses.net.talos.dev`. Since
 /// Talos v1.14.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BgpSessionState {
@@ -305,7 +315,7 @@ pub enum BgpSessionState {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl BgpSessionState {
     /// The number on the wire.
     #[must_use]
@@ -322,7 +332,7 @@ impl BgpSessionState {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for BgpSessionState {
     fn from(number: i32) -> Self {
         match number {
@@ -337,29 +347,31 @@ impl From<i32> for BgpSessionState {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for BgpSessionState {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for BgpSessionState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unknown => "unknown",
-            Self::Idle => "idle",
-            Self::Connect => "connect",
-            Self::Active => "active",
-            Self::OpenSent => "open-sent",
-            Self::OpenConfirm => "open-confirm",
-            Self::Established => "established",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unknown => "unknown",
+                Self::Idle => "idle",
+                Self::Connect => "connect",
+                Self::Active => "active",
+                Self::OpenSent => "open-sent",
+                Self::OpenConfirm => "open-confirm",
+                Self::Established => "established",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Mode of a bond, with the numbers of the Linux bonding driver.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BondMode {
@@ -380,7 +392,7 @@ pub enum BondMode {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl BondMode {
     /// The number on the wire.
     #[must_use]
@@ -397,7 +409,7 @@ impl BondMode {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for BondMode {
     fn from(number: i32) -> Self {
         match number {
@@ -412,29 +424,31 @@ impl From<i32> for BondMode {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for BondMode {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for BondMode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::ModeRoundrobin => "mode-roundrobin",
-            Self::ModeActiveBackup => "mode-active-backup",
-            Self::ModeXor => "mode-xor",
-            Self::ModeBroadcast => "mode-broadcast",
-            Self::Mode8023Ad => "mode8023-ad",
-            Self::ModeTlb => "mode-tlb",
-            Self::ModeAlb => "mode-alb",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::ModeRoundrobin => "mode-roundrobin",
+                Self::ModeActiveBackup => "mode-active-backup",
+                Self::ModeXor => "mode-xor",
+                Self::ModeBroadcast => "mode-broadcast",
+                Self::Mode8023Ad => "mode8023-ad",
+                Self::ModeTlb => "mode-tlb",
+                Self::ModeAlb => "mode-alb",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Packet fields a bond hashes to choose the outgoing port (`xmit_hash_policy`).
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BondXmitHashPolicy {
@@ -451,7 +465,7 @@ pub enum BondXmitHashPolicy {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl BondXmitHashPolicy {
     /// The number on the wire.
     #[must_use]
@@ -466,7 +480,7 @@ impl BondXmitHashPolicy {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for BondXmitHashPolicy {
     fn from(number: i32) -> Self {
         match number {
@@ -479,27 +493,29 @@ impl From<i32> for BondXmitHashPolicy {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for BondXmitHashPolicy {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for BondXmitHashPolicy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Layer2 => "layer2",
-            Self::Layer34 => "layer34",
-            Self::Layer23 => "layer23",
-            Self::Encap23 => "encap23",
-            Self::Encap34 => "encap34",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Layer2 => "layer2",
+                Self::Layer34 => "layer34",
+                Self::Layer23 => "layer23",
+                Self::Encap23 => "encap23",
+                Self::Encap34 => "encap34",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// What a DHCP client sends as its client identifier. Since Talos v1.12.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ClientIdentifier {
@@ -512,7 +528,7 @@ pub enum ClientIdentifier {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl ClientIdentifier {
     /// The number on the wire.
     #[must_use]
@@ -525,7 +541,7 @@ impl ClientIdentifier {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for ClientIdentifier {
     fn from(number: i32) -> Self {
         match number {
@@ -536,26 +552,28 @@ impl From<i32> for ClientIdentifier {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for ClientIdentifier {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for ClientIdentifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::None => "none",
-            Self::Mac => "mac",
-            Self::Duid => "duid",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::None => "none",
+                Self::Mac => "mac",
+                Self::Duid => "duid",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Source of a network setting. Settings for the same item are merged, with the higher layer
 /// winning; the unmerged ones are in namespace `network-config` with ids of the form `layer/…`.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConfigLayer {
@@ -572,7 +590,7 @@ pub enum ConfigLayer {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl ConfigLayer {
     /// The number on the wire.
     #[must_use]
@@ -587,7 +605,7 @@ impl ConfigLayer {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for ConfigLayer {
     fn from(number: i32) -> Self {
         match number {
@@ -600,27 +618,29 @@ impl From<i32> for ConfigLayer {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for ConfigLayer {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for ConfigLayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Default => "default",
-            Self::Cmdline => "cmdline",
-            Self::Platform => "platform",
-            Self::Operator => "operator",
-            Self::MachineConfiguration => "machine-configuration",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Default => "default",
+                Self::Cmdline => "cmdline",
+                Self::Platform => "platform",
+                Self::Operator => "operator",
+                Self::MachineConfiguration => "machine-configuration",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Connection tracking states of an nftables match, as the bit values of the kernel.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConntrackState {
@@ -637,7 +657,7 @@ pub enum ConntrackState {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl ConntrackState {
     /// The number on the wire.
     #[must_use]
@@ -652,7 +672,7 @@ impl ConntrackState {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for ConntrackState {
     fn from(number: i32) -> Self {
         match number {
@@ -665,27 +685,29 @@ impl From<i32> for ConntrackState {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for ConntrackState {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for ConntrackState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unspecified => "unspecified",
-            Self::Invalid => "invalid",
-            Self::Established => "established",
-            Self::Related => "related",
-            Self::New => "new",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unspecified => "unspecified",
+                Self::Invalid => "invalid",
+                Self::Established => "established",
+                Self::Related => "related",
+                Self::New => "new",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Protocol spoken to an upstream name server. Since Talos v1.14.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DnsProtocol {
@@ -698,7 +720,7 @@ pub enum DnsProtocol {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl DnsProtocol {
     /// The number on the wire.
     #[must_use]
@@ -711,7 +733,7 @@ impl DnsProtocol {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for DnsProtocol {
     fn from(number: i32) -> Self {
         match number {
@@ -722,25 +744,27 @@ impl From<i32> for DnsProtocol {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for DnsProtocol {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for DnsProtocol {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Default => "default",
-            Self::DnsOverTls => "dns-over-tls",
-            Self::DnsOverHttp => "dns-over-http",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Default => "default",
+                Self::DnsOverTls => "dns-over-tls",
+                Self::DnsOverHttp => "dns-over-http",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Duplex mode of a link, with the numbers of ethtool.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Duplex {
@@ -753,7 +777,7 @@ pub enum Duplex {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Duplex {
     /// The number on the wire.
     #[must_use]
@@ -766,7 +790,7 @@ impl Duplex {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for Duplex {
     fn from(number: i32) -> Self {
         match number {
@@ -777,25 +801,27 @@ impl From<i32> for Duplex {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for Duplex {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for Duplex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Half => "half",
-            Self::Full => "full",
-            Self::Unknown => "unknown",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Half => "half",
+                Self::Full => "full",
+                Self::Unknown => "unknown",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Where the key of an encrypted volume comes from. Since Talos v1.8.
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EncryptionKeyType {
@@ -810,7 +836,7 @@ pub enum EncryptionKeyType {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl EncryptionKeyType {
     /// The number on the wire.
     #[must_use]
@@ -824,7 +850,7 @@ impl EncryptionKeyType {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl From<i32> for EncryptionKeyType {
     fn from(number: i32) -> Self {
         match number {
@@ -836,26 +862,28 @@ impl From<i32> for EncryptionKeyType {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl Default for EncryptionKeyType {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl std::fmt::Display for EncryptionKeyType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Static => "static",
-            Self::NodeId => "node-id",
-            Self::Kms => "kms",
-            Self::Tpm => "tpm",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Static => "static",
+                Self::NodeId => "node-id",
+                Self::Kms => "kms",
+                Self::Tpm => "tpm",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// How a volume is encrypted. Since Talos v1.8.
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EncryptionProviderType {
@@ -866,7 +894,7 @@ pub enum EncryptionProviderType {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl EncryptionProviderType {
     /// The number on the wire.
     #[must_use]
@@ -878,7 +906,7 @@ impl EncryptionProviderType {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl From<i32> for EncryptionProviderType {
     fn from(number: i32) -> Self {
         match number {
@@ -888,24 +916,26 @@ impl From<i32> for EncryptionProviderType {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl Default for EncryptionProviderType {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl std::fmt::Display for EncryptionProviderType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::None => "none",
-            Self::Luks2 => "luks2",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::None => "none",
+                Self::Luks2 => "luks2",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// How an active-backup bond handles MAC addresses (`fail_over_mac`).
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailOverMac {
@@ -918,7 +948,7 @@ pub enum FailOverMac {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl FailOverMac {
     /// The number on the wire.
     #[must_use]
@@ -931,7 +961,7 @@ impl FailOverMac {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for FailOverMac {
     fn from(number: i32) -> Self {
         match number {
@@ -942,25 +972,27 @@ impl From<i32> for FailOverMac {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for FailOverMac {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for FailOverMac {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::None => "none",
-            Self::Active => "active",
-            Self::Follow => "follow",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::None => "none",
+                Self::Active => "active",
+                Self::Follow => "follow",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Address family, with the numbers of Linux (`AF_INET`, `AF_INET6`).
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Family {
@@ -973,7 +1005,7 @@ pub enum Family {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Family {
     /// The number on the wire.
     #[must_use]
@@ -986,7 +1018,7 @@ impl Family {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for Family {
     fn from(number: i32) -> Self {
         match number {
@@ -997,25 +1029,27 @@ impl From<i32> for Family {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for Family {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for Family {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unspecified => "unspecified",
-            Self::Inet4 => "inet4",
-            Self::Inet6 => "inet6",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unspecified => "unspecified",
+                Self::Inet4 => "inet4",
+                Self::Inet6 => "inet6",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Filesystem of a volume. Since Talos v1.8.
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FilesystemType {
@@ -1038,7 +1072,7 @@ pub enum FilesystemType {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl FilesystemType {
     /// The number on the wire.
     #[must_use]
@@ -1056,7 +1090,7 @@ impl FilesystemType {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl From<i32> for FilesystemType {
     fn from(number: i32) -> Self {
         match number {
@@ -1072,30 +1106,32 @@ impl From<i32> for FilesystemType {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl Default for FilesystemType {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl std::fmt::Display for FilesystemType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::None => "none",
-            Self::Xfs => "xfs",
-            Self::Vfat => "vfat",
-            Self::Ext4 => "ext4",
-            Self::Iso9660 => "iso9660",
-            Self::Swap => "swap",
-            Self::Virtiofs => "virtiofs",
-            Self::Btrfs => "btrfs",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::None => "none",
+                Self::Xfs => "xfs",
+                Self::Vfat => "vfat",
+                Self::Ext4 => "ext4",
+                Self::Iso9660 => "iso9660",
+                Self::Swap => "swap",
+                Self::Virtiofs => "virtiofs",
+                Self::Btrfs => "btrfs",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// FIPS 140 mode of the Go cryptography in `SecurityStates.talos.dev`. Since Talos v1.11.
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FipsState {
@@ -1108,7 +1144,7 @@ pub enum FipsState {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl FipsState {
     /// The number on the wire.
     #[must_use]
@@ -1121,7 +1157,7 @@ impl FipsState {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl From<i32> for FipsState {
     fn from(number: i32) -> Self {
         match number {
@@ -1132,25 +1168,27 @@ impl From<i32> for FipsState {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl Default for FipsState {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl std::fmt::Display for FipsState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Disabled => "disabled",
-            Self::Enabled => "enabled",
-            Self::Strict => "strict",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Disabled => "disabled",
+                Self::Enabled => "enabled",
+                Self::Strict => "strict",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Type of a filesystem option, after the commands of the `fsconfig` system call. Since Talos v1.13.
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FsParameterType {
@@ -1163,7 +1201,7 @@ pub enum FsParameterType {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl FsParameterType {
     /// The number on the wire.
     #[must_use]
@@ -1176,7 +1214,7 @@ impl FsParameterType {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl From<i32> for FsParameterType {
     fn from(number: i32) -> Self {
         match number {
@@ -1187,26 +1225,28 @@ impl From<i32> for FsParameterType {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl Default for FsParameterType {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl std::fmt::Display for FsParameterType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::StringValue => "string-value",
-            Self::BooleanValue => "boolean-value",
-            Self::BinaryValue => "binary-value",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::StringValue => "string-value",
+                Self::BooleanValue => "boolean-value",
+                Self::BinaryValue => "binary-value",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// ICMP message types of an nftables match; Talos uses them to block timestamp and address mask
 /// messages. Since Talos v1.11.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IcmpType {
@@ -1223,7 +1263,7 @@ pub enum IcmpType {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl IcmpType {
     /// The number on the wire.
     #[must_use]
@@ -1238,7 +1278,7 @@ impl IcmpType {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for IcmpType {
     fn from(number: i32) -> Self {
         match number {
@@ -1251,27 +1291,29 @@ impl From<i32> for IcmpType {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for IcmpType {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for IcmpType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unspecified => "unspecified",
-            Self::TimestampRequest => "timestamp-request",
-            Self::TimestampReply => "timestamp-reply",
-            Self::AddressMaskRequest => "address-mask-request",
-            Self::AddressMaskReply => "address-mask-reply",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unspecified => "unspecified",
+                Self::TimestampRequest => "timestamp-request",
+                Self::TimestampReply => "timestamp-reply",
+                Self::AddressMaskRequest => "address-mask-request",
+                Self::AddressMaskReply => "address-mask-reply",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Progress of copying the image cache from the boot medium to the disk. Since Talos v1.9.
-#[cfg(any(feature = "def-cri"))]
+#[cfg(feature = "def-cri")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ImageCacheCopyStatus {
@@ -1286,7 +1328,7 @@ pub enum ImageCacheCopyStatus {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-cri"))]
+#[cfg(feature = "def-cri")]
 impl ImageCacheCopyStatus {
     /// The number on the wire.
     #[must_use]
@@ -1300,7 +1342,7 @@ impl ImageCacheCopyStatus {
         }
     }
 }
-#[cfg(any(feature = "def-cri"))]
+#[cfg(feature = "def-cri")]
 impl From<i32> for ImageCacheCopyStatus {
     fn from(number: i32) -> Self {
         match number {
@@ -1312,26 +1354,28 @@ impl From<i32> for ImageCacheCopyStatus {
         }
     }
 }
-#[cfg(any(feature = "def-cri"))]
+#[cfg(feature = "def-cri")]
 impl Default for ImageCacheCopyStatus {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-cri"))]
+#[cfg(feature = "def-cri")]
 impl std::fmt::Display for ImageCacheCopyStatus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unknown => "unknown",
-            Self::Skipped => "skipped",
-            Self::Pending => "pending",
-            Self::Ready => "ready",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unknown => "unknown",
+                Self::Skipped => "skipped",
+                Self::Pending => "pending",
+                Self::Ready => "ready",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// State of the image cache in `ImageCacheConfigs.cri.talos.dev`. Since Talos v1.9.
-#[cfg(any(feature = "def-cri"))]
+#[cfg(feature = "def-cri")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ImageCacheStatus {
@@ -1346,7 +1390,7 @@ pub enum ImageCacheStatus {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-cri"))]
+#[cfg(feature = "def-cri")]
 impl ImageCacheStatus {
     /// The number on the wire.
     #[must_use]
@@ -1360,7 +1404,7 @@ impl ImageCacheStatus {
         }
     }
 }
-#[cfg(any(feature = "def-cri"))]
+#[cfg(feature = "def-cri")]
 impl From<i32> for ImageCacheStatus {
     fn from(number: i32) -> Self {
         match number {
@@ -1372,27 +1416,29 @@ impl From<i32> for ImageCacheStatus {
         }
     }
 }
-#[cfg(any(feature = "def-cri"))]
+#[cfg(feature = "def-cri")]
 impl Default for ImageCacheStatus {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-cri"))]
+#[cfg(feature = "def-cri")]
 impl std::fmt::Display for ImageCacheStatus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unknown => "unknown",
-            Self::Disabled => "disabled",
-            Self::Preparing => "preparing",
-            Self::Ready => "ready",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unknown => "unknown",
+                Self::Disabled => "disabled",
+                Self::Preparing => "preparing",
+                Self::Ready => "ready",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// State of a kernel module in `KernelModuleStatuses.runtime.talos.dev`, after `/proc/modules`.
 /// Since Talos v1.14.
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KernelModuleState {
@@ -1407,7 +1453,7 @@ pub enum KernelModuleState {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl KernelModuleState {
     /// The number on the wire.
     #[must_use]
@@ -1421,7 +1467,7 @@ impl KernelModuleState {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl From<i32> for KernelModuleState {
     fn from(number: i32) -> Self {
         match number {
@@ -1433,26 +1479,28 @@ impl From<i32> for KernelModuleState {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl Default for KernelModuleState {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl std::fmt::Display for KernelModuleState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Live => "live",
-            Self::Loading => "loading",
-            Self::Unloading => "unloading",
-            Self::Builtin => "builtin",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Live => "live",
+                Self::Loading => "loading",
+                Self::Unloading => "unloading",
+                Self::Builtin => "builtin",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Whether a kernel module is compiled into the kernel or loaded at run time. Since Talos v1.14.
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KernelModuleType {
@@ -1465,7 +1513,7 @@ pub enum KernelModuleType {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl KernelModuleType {
     /// The number on the wire.
     #[must_use]
@@ -1478,7 +1526,7 @@ impl KernelModuleType {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl From<i32> for KernelModuleType {
     fn from(number: i32) -> Self {
         match number {
@@ -1489,25 +1537,27 @@ impl From<i32> for KernelModuleType {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl Default for KernelModuleType {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl std::fmt::Display for KernelModuleType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unknown => "unknown",
-            Self::Builtin => "builtin",
-            Self::Dynamic => "dynamic",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unknown => "unknown",
+                Self::Builtin => "builtin",
+                Self::Dynamic => "dynamic",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// How often the partner of an 802.3ad bond is asked to send LACPDUs.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LacpRate {
@@ -1518,7 +1568,7 @@ pub enum LacpRate {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl LacpRate {
     /// The number on the wire.
     #[must_use]
@@ -1530,7 +1580,7 @@ impl LacpRate {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for LacpRate {
     fn from(number: i32) -> Self {
         match number {
@@ -1540,25 +1590,27 @@ impl From<i32> for LacpRate {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for LacpRate {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for LacpRate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Slow => "slow",
-            Self::Fast => "fast",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Slow => "slow",
+                Self::Fast => "fast",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Hardware type of a link, with the numbers of Linux (`ARPHRD_*`). Most never occur on a Talos
 /// node; Ethernet, loopback, none (WireGuard) and the tunnel types do.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LinkType {
@@ -1717,7 +1769,7 @@ pub enum LinkType {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl LinkType {
     /// The number on the wire.
     #[must_use]
@@ -1803,7 +1855,7 @@ impl LinkType {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for LinkType {
     fn from(number: i32) -> Self {
         match number {
@@ -1887,99 +1939,101 @@ impl From<i32> for LinkType {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for LinkType {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for LinkType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::LinkNetrom => "link-netrom",
-            Self::LinkEther => "link-ether",
-            Self::LinkEether => "link-eether",
-            Self::LinkAx25 => "link-ax25",
-            Self::LinkPronet => "link-pronet",
-            Self::LinkChaos => "link-chaos",
-            Self::LinkIee802 => "link-iee802",
-            Self::LinkArcnet => "link-arcnet",
-            Self::LinkAtalk => "link-atalk",
-            Self::LinkDlci => "link-dlci",
-            Self::LinkAtm => "link-atm",
-            Self::LinkMetricom => "link-metricom",
-            Self::LinkIeee1394 => "link-ieee1394",
-            Self::LinkEui64 => "link-eui64",
-            Self::LinkInfiniband => "link-infiniband",
-            Self::LinkSlip => "link-slip",
-            Self::LinkCslip => "link-cslip",
-            Self::LinkSlip6 => "link-slip6",
-            Self::LinkCslip6 => "link-cslip6",
-            Self::LinkRsrvd => "link-rsrvd",
-            Self::LinkAdapt => "link-adapt",
-            Self::LinkRose => "link-rose",
-            Self::LinkX25 => "link-x25",
-            Self::LinkHwx25 => "link-hwx25",
-            Self::LinkCan => "link-can",
-            Self::LinkPpp => "link-ppp",
-            Self::LinkHdlc => "link-hdlc",
-            Self::LinkLapb => "link-lapb",
-            Self::LinkDdcmp => "link-ddcmp",
-            Self::LinkRawhdlc => "link-rawhdlc",
-            Self::LinkTunnel => "link-tunnel",
-            Self::LinkTunnel6 => "link-tunnel6",
-            Self::LinkFrad => "link-frad",
-            Self::LinkSkip => "link-skip",
-            Self::LinkLoopbck => "link-loopbck",
-            Self::LinkLocaltlk => "link-localtlk",
-            Self::LinkFddi => "link-fddi",
-            Self::LinkBif => "link-bif",
-            Self::LinkSit => "link-sit",
-            Self::LinkIpddp => "link-ipddp",
-            Self::LinkIpgre => "link-ipgre",
-            Self::LinkPimreg => "link-pimreg",
-            Self::LinkHippi => "link-hippi",
-            Self::LinkAsh => "link-ash",
-            Self::LinkEconet => "link-econet",
-            Self::LinkIrda => "link-irda",
-            Self::LinkFcpp => "link-fcpp",
-            Self::LinkFcal => "link-fcal",
-            Self::LinkFcpl => "link-fcpl",
-            Self::LinkFcfabric => "link-fcfabric",
-            Self::LinkFcfabric1 => "link-fcfabric1",
-            Self::LinkFcfabric2 => "link-fcfabric2",
-            Self::LinkFcfabric3 => "link-fcfabric3",
-            Self::LinkFcfabric4 => "link-fcfabric4",
-            Self::LinkFcfabric5 => "link-fcfabric5",
-            Self::LinkFcfabric6 => "link-fcfabric6",
-            Self::LinkFcfabric7 => "link-fcfabric7",
-            Self::LinkFcfabric8 => "link-fcfabric8",
-            Self::LinkFcfabric9 => "link-fcfabric9",
-            Self::LinkFcfabric10 => "link-fcfabric10",
-            Self::LinkFcfabric11 => "link-fcfabric11",
-            Self::LinkFcfabric12 => "link-fcfabric12",
-            Self::LinkIee802tr => "link-iee802tr",
-            Self::LinkIee80211 => "link-iee80211",
-            Self::LinkIee80211prism => "link-iee80211prism",
-            Self::LinkIee80211Radiotap => "link-iee80211-radiotap",
-            Self::LinkIee8021154 => "link-iee8021154",
-            Self::LinkIee8021154monitor => "link-iee8021154monitor",
-            Self::LinkPhonet => "link-phonet",
-            Self::LinkPhonetpipe => "link-phonetpipe",
-            Self::LinkCaif => "link-caif",
-            Self::LinkIp6gre => "link-ip6gre",
-            Self::LinkNetlink => "link-netlink",
-            Self::Link6Lowpan => "link6-lowpan",
-            Self::LinkNone => "link-none",
-            Self::LinkVoid => "link-void",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::LinkNetrom => "link-netrom",
+                Self::LinkEther => "link-ether",
+                Self::LinkEether => "link-eether",
+                Self::LinkAx25 => "link-ax25",
+                Self::LinkPronet => "link-pronet",
+                Self::LinkChaos => "link-chaos",
+                Self::LinkIee802 => "link-iee802",
+                Self::LinkArcnet => "link-arcnet",
+                Self::LinkAtalk => "link-atalk",
+                Self::LinkDlci => "link-dlci",
+                Self::LinkAtm => "link-atm",
+                Self::LinkMetricom => "link-metricom",
+                Self::LinkIeee1394 => "link-ieee1394",
+                Self::LinkEui64 => "link-eui64",
+                Self::LinkInfiniband => "link-infiniband",
+                Self::LinkSlip => "link-slip",
+                Self::LinkCslip => "link-cslip",
+                Self::LinkSlip6 => "link-slip6",
+                Self::LinkCslip6 => "link-cslip6",
+                Self::LinkRsrvd => "link-rsrvd",
+                Self::LinkAdapt => "link-adapt",
+                Self::LinkRose => "link-rose",
+                Self::LinkX25 => "link-x25",
+                Self::LinkHwx25 => "link-hwx25",
+                Self::LinkCan => "link-can",
+                Self::LinkPpp => "link-ppp",
+                Self::LinkHdlc => "link-hdlc",
+                Self::LinkLapb => "link-lapb",
+                Self::LinkDdcmp => "link-ddcmp",
+                Self::LinkRawhdlc => "link-rawhdlc",
+                Self::LinkTunnel => "link-tunnel",
+                Self::LinkTunnel6 => "link-tunnel6",
+                Self::LinkFrad => "link-frad",
+                Self::LinkSkip => "link-skip",
+                Self::LinkLoopbck => "link-loopbck",
+                Self::LinkLocaltlk => "link-localtlk",
+                Self::LinkFddi => "link-fddi",
+                Self::LinkBif => "link-bif",
+                Self::LinkSit => "link-sit",
+                Self::LinkIpddp => "link-ipddp",
+                Self::LinkIpgre => "link-ipgre",
+                Self::LinkPimreg => "link-pimreg",
+                Self::LinkHippi => "link-hippi",
+                Self::LinkAsh => "link-ash",
+                Self::LinkEconet => "link-econet",
+                Self::LinkIrda => "link-irda",
+                Self::LinkFcpp => "link-fcpp",
+                Self::LinkFcal => "link-fcal",
+                Self::LinkFcpl => "link-fcpl",
+                Self::LinkFcfabric => "link-fcfabric",
+                Self::LinkFcfabric1 => "link-fcfabric1",
+                Self::LinkFcfabric2 => "link-fcfabric2",
+                Self::LinkFcfabric3 => "link-fcfabric3",
+                Self::LinkFcfabric4 => "link-fcfabric4",
+                Self::LinkFcfabric5 => "link-fcfabric5",
+                Self::LinkFcfabric6 => "link-fcfabric6",
+                Self::LinkFcfabric7 => "link-fcfabric7",
+                Self::LinkFcfabric8 => "link-fcfabric8",
+                Self::LinkFcfabric9 => "link-fcfabric9",
+                Self::LinkFcfabric10 => "link-fcfabric10",
+                Self::LinkFcfabric11 => "link-fcfabric11",
+                Self::LinkFcfabric12 => "link-fcfabric12",
+                Self::LinkIee802tr => "link-iee802tr",
+                Self::LinkIee80211 => "link-iee80211",
+                Self::LinkIee80211prism => "link-iee80211prism",
+                Self::LinkIee80211Radiotap => "link-iee80211-radiotap",
+                Self::LinkIee8021154 => "link-iee8021154",
+                Self::LinkIee8021154monitor => "link-iee8021154monitor",
+                Self::LinkPhonet => "link-phonet",
+                Self::LinkPhonetpipe => "link-phonetpipe",
+                Self::LinkCaif => "link-caif",
+                Self::LinkIp6gre => "link-ip6gre",
+                Self::LinkNetlink => "link-netlink",
+                Self::Link6Lowpan => "link6-lowpan",
+                Self::LinkNone => "link-none",
+                Self::LinkVoid => "link-void",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Layout of a logical volume in `LVMLogicalVolumeSpecs.storage.talos.dev`. The numbers are not the
 /// RAID levels: 2 is RAID 0. Since Talos v1.14.
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LvmLogicalVolumeType {
@@ -1994,7 +2048,7 @@ pub enum LvmLogicalVolumeType {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl LvmLogicalVolumeType {
     /// The number on the wire.
     #[must_use]
@@ -2008,7 +2062,7 @@ impl LvmLogicalVolumeType {
         }
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl From<i32> for LvmLogicalVolumeType {
     fn from(number: i32) -> Self {
         match number {
@@ -2020,27 +2074,29 @@ impl From<i32> for LvmLogicalVolumeType {
         }
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl Default for LvmLogicalVolumeType {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl std::fmt::Display for LvmLogicalVolumeType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Linear => "linear",
-            Self::Raid1 => "raid1",
-            Self::Raid0 => "raid0",
-            Self::Raid10 => "raid10",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Linear => "linear",
+                Self::Raid1 => "raid1",
+                Self::Raid0 => "raid0",
+                Self::Raid10 => "raid10",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Stage of the machine in `MachineStatuses.runtime.talos.dev`, with the same numbers as in the
 /// machine status event. In YAML the names are lower case, with a space in `shutting down`.
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MachineStage {
@@ -2065,7 +2121,7 @@ pub enum MachineStage {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl MachineStage {
     /// The number on the wire.
     #[must_use]
@@ -2084,7 +2140,7 @@ impl MachineStage {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl From<i32> for MachineStage {
     fn from(number: i32) -> Self {
         match number {
@@ -2101,27 +2157,29 @@ impl From<i32> for MachineStage {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl Default for MachineStage {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl std::fmt::Display for MachineStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unknown => "unknown",
-            Self::Booting => "booting",
-            Self::Installing => "installing",
-            Self::Maintenance => "maintenance",
-            Self::Running => "running",
-            Self::Rebooting => "rebooting",
-            Self::ShuttingDown => "shutting down",
-            Self::Resetting => "resetting",
-            Self::Upgrading => "upgrading",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unknown => "unknown",
+                Self::Booting => "booting",
+                Self::Installing => "installing",
+                Self::Maintenance => "maintenance",
+                Self::Running => "running",
+                Self::Rebooting => "rebooting",
+                Self::ShuttingDown => "shutting down",
+                Self::Resetting => "resetting",
+                Self::Upgrading => "upgrading",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Role of a node in the cluster, as in the `machine.type` of its configuration.
@@ -2175,17 +2233,19 @@ impl Default for MachineType {
 #[cfg(any(feature = "def-cluster", feature = "def-config"))]
 impl std::fmt::Display for MachineType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unknown => "unknown",
-            Self::Init => "init",
-            Self::ControlPlane => "controlplane",
-            Self::Worker => "worker",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unknown => "unknown",
+                Self::Init => "init",
+                Self::ControlPlane => "controlplane",
+                Self::Worker => "worker",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Comparison used by an nftables match.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MatchOperator {
@@ -2196,7 +2256,7 @@ pub enum MatchOperator {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl MatchOperator {
     /// The number on the wire.
     #[must_use]
@@ -2208,7 +2268,7 @@ impl MatchOperator {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for MatchOperator {
     fn from(number: i32) -> Self {
         match number {
@@ -2218,24 +2278,26 @@ impl From<i32> for MatchOperator {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for MatchOperator {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for MatchOperator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Equal => "equal",
-            Self::NotEqual => "not-equal",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Equal => "equal",
+                Self::NotEqual => "not-equal",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// State of a Linux software RAID array in `MDArrayStatuses.storage.talos.dev`. Since Talos v1.14.
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MdArrayPhase {
@@ -2252,7 +2314,7 @@ pub enum MdArrayPhase {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl MdArrayPhase {
     /// The number on the wire.
     #[must_use]
@@ -2267,7 +2329,7 @@ impl MdArrayPhase {
         }
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl From<i32> for MdArrayPhase {
     fn from(number: i32) -> Self {
         match number {
@@ -2280,27 +2342,29 @@ impl From<i32> for MdArrayPhase {
         }
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl Default for MdArrayPhase {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl std::fmt::Display for MdArrayPhase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unknown => "unknown",
-            Self::Waiting => "waiting",
-            Self::Rebuilding => "rebuilding",
-            Self::Ready => "ready",
-            Self::Error => "error",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unknown => "unknown",
+                Self::Waiting => "waiting",
+                Self::Rebuilding => "rebuilding",
+                Self::Ready => "ready",
+                Self::Error => "error",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// RAID level of an MD array. The zero value is RAID 1, the only level there is. Since Talos v1.14.
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MdLevel {
@@ -2309,7 +2373,7 @@ pub enum MdLevel {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl MdLevel {
     /// The number on the wire.
     #[must_use]
@@ -2320,7 +2384,7 @@ impl MdLevel {
         }
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl From<i32> for MdLevel {
     fn from(number: i32) -> Self {
         match number {
@@ -2329,24 +2393,26 @@ impl From<i32> for MdLevel {
         }
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl Default for MdLevel {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl std::fmt::Display for MdLevel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Raid1 => "raid1",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Raid1 => "raid1",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Superblock format of an MD array, which decides where the superblock lies on the members. Since
 /// Talos v1.14.
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MdMetadata {
@@ -2357,7 +2423,7 @@ pub enum MdMetadata {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl MdMetadata {
     /// The number on the wire.
     #[must_use]
@@ -2369,7 +2435,7 @@ impl MdMetadata {
         }
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl From<i32> for MdMetadata {
     fn from(number: i32) -> Self {
         match number {
@@ -2379,24 +2445,26 @@ impl From<i32> for MdMetadata {
         }
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl Default for MdMetadata {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-storage"))]
+#[cfg(feature = "def-storage")]
 impl std::fmt::Display for MdMetadata {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Metadata10 => "metadata10",
-            Self::Metadata12 => "metadata12",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Metadata10 => "metadata10",
+                Self::Metadata12 => "metadata12",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Place in the packet path at which an nftables base chain is run (`NF_INET_*` numbers).
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NfTablesChainHook {
@@ -2413,7 +2481,7 @@ pub enum NfTablesChainHook {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl NfTablesChainHook {
     /// The number on the wire.
     #[must_use]
@@ -2428,7 +2496,7 @@ impl NfTablesChainHook {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for NfTablesChainHook {
     fn from(number: i32) -> Self {
         match number {
@@ -2441,28 +2509,30 @@ impl From<i32> for NfTablesChainHook {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for NfTablesChainHook {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for NfTablesChainHook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Prerouting => "prerouting",
-            Self::Input => "input",
-            Self::Forward => "forward",
-            Self::Output => "output",
-            Self::Postrouting => "postrouting",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Prerouting => "prerouting",
+                Self::Input => "input",
+                Self::Forward => "forward",
+                Self::Output => "output",
+                Self::Postrouting => "postrouting",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Order of nftables chains on the same hook: lower values run first. 0 is both unspecified and the
 /// filter priority, and any other number is valid too.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NfTablesChainPriority {
@@ -2495,7 +2565,7 @@ pub enum NfTablesChainPriority {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl NfTablesChainPriority {
     /// The number on the wire.
     #[must_use]
@@ -2518,7 +2588,7 @@ impl NfTablesChainPriority {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for NfTablesChainPriority {
     fn from(number: i32) -> Self {
         match number {
@@ -2539,36 +2609,38 @@ impl From<i32> for NfTablesChainPriority {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for NfTablesChainPriority {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for NfTablesChainPriority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::First => "first",
-            Self::ConntrackDefrag => "conntrack-defrag",
-            Self::Raw => "raw",
-            Self::SeLinuxFirst => "se-linux-first",
-            Self::Conntrack => "conntrack",
-            Self::Mangle => "mangle",
-            Self::NatDest => "nat-dest",
-            Self::Filter => "filter",
-            Self::Security => "security",
-            Self::NatSource => "nat-source",
-            Self::SeLinuxLast => "se-linux-last",
-            Self::ConntrackHelper => "conntrack-helper",
-            Self::Last => "last",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::First => "first",
+                Self::ConntrackDefrag => "conntrack-defrag",
+                Self::Raw => "raw",
+                Self::SeLinuxFirst => "se-linux-first",
+                Self::Conntrack => "conntrack",
+                Self::Mangle => "mangle",
+                Self::NatDest => "nat-dest",
+                Self::Filter => "filter",
+                Self::Security => "security",
+                Self::NatSource => "nat-source",
+                Self::SeLinuxLast => "se-linux-last",
+                Self::ConntrackHelper => "conntrack-helper",
+                Self::Last => "last",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// What happens to a matching packet, or by default to a packet no rule of the chain matched. The
 /// zero value drops.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NfTablesVerdict {
@@ -2579,7 +2651,7 @@ pub enum NfTablesVerdict {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl NfTablesVerdict {
     /// The number on the wire.
     #[must_use]
@@ -2591,7 +2663,7 @@ impl NfTablesVerdict {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for NfTablesVerdict {
     fn from(number: i32) -> Self {
         match number {
@@ -2601,24 +2673,26 @@ impl From<i32> for NfTablesVerdict {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for NfTablesVerdict {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for NfTablesVerdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Drop => "drop",
-            Self::Accept => "accept",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Drop => "drop",
+                Self::Accept => "accept",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Operational state of a link (RFC 2863, `IF_OPER_*` of Linux) in `LinkStatuses.net.talos.dev`.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OperationalState {
@@ -2639,7 +2713,7 @@ pub enum OperationalState {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl OperationalState {
     /// The number on the wire.
     #[must_use]
@@ -2656,7 +2730,7 @@ impl OperationalState {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for OperationalState {
     fn from(number: i32) -> Self {
         match number {
@@ -2671,29 +2745,31 @@ impl From<i32> for OperationalState {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for OperationalState {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for OperationalState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unknown => "unknown",
-            Self::NotPresent => "not-present",
-            Self::Down => "down",
-            Self::LowerLayerDown => "lower-layer-down",
-            Self::Testing => "testing",
-            Self::Dormant => "dormant",
-            Self::Up => "up",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unknown => "unknown",
+                Self::NotPresent => "not-present",
+                Self::Down => "down",
+                Self::LowerLayerDown => "lower-layer-down",
+                Self::Testing => "testing",
+                Self::Dormant => "dormant",
+                Self::Up => "up",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Kind of a network operator, a process that obtains addresses and settings at run time.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operator {
@@ -2706,7 +2782,7 @@ pub enum Operator {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Operator {
     /// The number on the wire.
     #[must_use]
@@ -2719,7 +2795,7 @@ impl Operator {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for Operator {
     fn from(number: i32) -> Self {
         match number {
@@ -2730,25 +2806,27 @@ impl From<i32> for Operator {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for Operator {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for Operator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Dhcp4 => "dhcp4",
-            Self::Dhcp6 => "dhcp6",
-            Self::Vip => "vip",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Dhcp4 => "dhcp4",
+                Self::Dhcp6 => "dhcp6",
+                Self::Vip => "vip",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Reachability of a KubeSpan peer, judged by its latest WireGuard handshake.
-#[cfg(any(feature = "def-kubespan"))]
+#[cfg(feature = "def-kubespan")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PeerState {
@@ -2761,7 +2839,7 @@ pub enum PeerState {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-kubespan"))]
+#[cfg(feature = "def-kubespan")]
 impl PeerState {
     /// The number on the wire.
     #[must_use]
@@ -2774,7 +2852,7 @@ impl PeerState {
         }
     }
 }
-#[cfg(any(feature = "def-kubespan"))]
+#[cfg(feature = "def-kubespan")]
 impl From<i32> for PeerState {
     fn from(number: i32) -> Self {
         match number {
@@ -2785,25 +2863,27 @@ impl From<i32> for PeerState {
         }
     }
 }
-#[cfg(any(feature = "def-kubespan"))]
+#[cfg(feature = "def-kubespan")]
 impl Default for PeerState {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-kubespan"))]
+#[cfg(feature = "def-kubespan")]
 impl std::fmt::Display for PeerState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unknown => "unknown",
-            Self::Up => "up",
-            Self::Down => "down",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unknown => "unknown",
+                Self::Up => "up",
+                Self::Down => "down",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Physical connector of a link, with the numbers of ethtool.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Port {
@@ -2826,7 +2906,7 @@ pub enum Port {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Port {
     /// The number on the wire.
     #[must_use]
@@ -2844,7 +2924,7 @@ impl Port {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for Port {
     fn from(number: i32) -> Self {
         match number {
@@ -2860,31 +2940,33 @@ impl From<i32> for Port {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for Port {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for Port {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::TwistedPair => "twisted-pair",
-            Self::Aui => "aui",
-            Self::Mii => "mii",
-            Self::Fibre => "fibre",
-            Self::Bnc => "bnc",
-            Self::DirectAttach => "direct-attach",
-            Self::None => "none",
-            Self::OtherPort => "other",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::TwistedPair => "twisted-pair",
+                Self::Aui => "aui",
+                Self::Mii => "mii",
+                Self::Fibre => "fibre",
+                Self::Bnc => "bnc",
+                Self::DirectAttach => "direct-attach",
+                Self::None => "none",
+                Self::OtherPort => "other",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// When the primary port of an active-backup bond becomes active again after a failure
 /// (`primary_reselect`).
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PrimaryReselect {
@@ -2897,7 +2979,7 @@ pub enum PrimaryReselect {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl PrimaryReselect {
     /// The number on the wire.
     #[must_use]
@@ -2910,7 +2992,7 @@ impl PrimaryReselect {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for PrimaryReselect {
     fn from(number: i32) -> Self {
         match number {
@@ -2921,25 +3003,27 @@ impl From<i32> for PrimaryReselect {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for PrimaryReselect {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for PrimaryReselect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Always => "always",
-            Self::Better => "better",
-            Self::Failure => "failure",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Always => "always",
+                Self::Better => "better",
+                Self::Failure => "failure",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Layer 4 protocol of an nftables match, by its IP protocol number.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protocol {
@@ -2956,7 +3040,7 @@ pub enum Protocol {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Protocol {
     /// The number on the wire.
     #[must_use]
@@ -2971,7 +3055,7 @@ impl Protocol {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for Protocol {
     fn from(number: i32) -> Self {
         match number {
@@ -2984,27 +3068,29 @@ impl From<i32> for Protocol {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for Protocol {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for Protocol {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unspecified => "unspecified",
-            Self::Icmp => "icmp",
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::IcmPv6 => "icm-pv6",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unspecified => "unspecified",
+                Self::Icmp => "icmp",
+                Self::Tcp => "tcp",
+                Self::Udp => "udp",
+                Self::IcmPv6 => "icm-pv6",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Who installed a route (`RTPROT_*` of Linux); the kernel only stores the number.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RouteProtocol {
@@ -3055,7 +3141,7 @@ pub enum RouteProtocol {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl RouteProtocol {
     /// The number on the wire.
     #[must_use]
@@ -3087,7 +3173,7 @@ impl RouteProtocol {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for RouteProtocol {
     fn from(number: i32) -> Self {
         match number {
@@ -3117,44 +3203,46 @@ impl From<i32> for RouteProtocol {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for RouteProtocol {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for RouteProtocol {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unspec => "unspec",
-            Self::Redirect => "redirect",
-            Self::Kernel => "kernel",
-            Self::Boot => "boot",
-            Self::Static => "static",
-            Self::Ra => "ra",
-            Self::Mrt => "mrt",
-            Self::Zebra => "zebra",
-            Self::Bird => "bird",
-            Self::Dnrouted => "dnrouted",
-            Self::Xorp => "xorp",
-            Self::Ntk => "ntk",
-            Self::Dhcp => "dhcp",
-            Self::Mrtd => "mrtd",
-            Self::Keepalived => "keepalived",
-            Self::Babel => "babel",
-            Self::Openr => "openr",
-            Self::Bgp => "bgp",
-            Self::Isis => "isis",
-            Self::Ospf => "ospf",
-            Self::Rip => "rip",
-            Self::Eigrp => "eigrp",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unspec => "unspec",
+                Self::Redirect => "redirect",
+                Self::Kernel => "kernel",
+                Self::Boot => "boot",
+                Self::Static => "static",
+                Self::Ra => "ra",
+                Self::Mrt => "mrt",
+                Self::Zebra => "zebra",
+                Self::Bird => "bird",
+                Self::Dnrouted => "dnrouted",
+                Self::Xorp => "xorp",
+                Self::Ntk => "ntk",
+                Self::Dhcp => "dhcp",
+                Self::Mrtd => "mrtd",
+                Self::Keepalived => "keepalived",
+                Self::Babel => "babel",
+                Self::Openr => "openr",
+                Self::Bgp => "bgp",
+                Self::Isis => "isis",
+                Self::Ospf => "ospf",
+                Self::Rip => "rip",
+                Self::Eigrp => "eigrp",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Kind of a route (`RTN_*` of Linux).
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RouteType {
@@ -3185,7 +3273,7 @@ pub enum RouteType {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl RouteType {
     /// The number on the wire.
     #[must_use]
@@ -3207,7 +3295,7 @@ impl RouteType {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for RouteType {
     fn from(number: i32) -> Self {
         match number {
@@ -3227,34 +3315,36 @@ impl From<i32> for RouteType {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for RouteType {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for RouteType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unspec => "unspec",
-            Self::Unicast => "unicast",
-            Self::Local => "local",
-            Self::Broadcast => "broadcast",
-            Self::Anycast => "anycast",
-            Self::Multicast => "multicast",
-            Self::Blackhole => "blackhole",
-            Self::Unreachable => "unreachable",
-            Self::Prohibit => "prohibit",
-            Self::Throw => "throw",
-            Self::Nat => "nat",
-            Self::XResolve => "x-resolve",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unspec => "unspec",
+                Self::Unicast => "unicast",
+                Self::Local => "local",
+                Self::Broadcast => "broadcast",
+                Self::Anycast => "anycast",
+                Self::Multicast => "multicast",
+                Self::Blackhole => "blackhole",
+                Self::Unreachable => "unreachable",
+                Self::Prohibit => "prohibit",
+                Self::Throw => "throw",
+                Self::Nat => "nat",
+                Self::XResolve => "x-resolve",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// What a routing policy rule does with a matching packet (`FR_ACT_*` of Linux). Since Talos v1.13.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RoutingRuleAction {
@@ -3271,7 +3361,7 @@ pub enum RoutingRuleAction {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl RoutingRuleAction {
     /// The number on the wire.
     #[must_use]
@@ -3286,7 +3376,7 @@ impl RoutingRuleAction {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for RoutingRuleAction {
     fn from(number: i32) -> Self {
         match number {
@@ -3299,28 +3389,30 @@ impl From<i32> for RoutingRuleAction {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for RoutingRuleAction {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for RoutingRuleAction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unspec => "unspec",
-            Self::Unicast => "unicast",
-            Self::Blackhole => "blackhole",
-            Self::Unreachable => "unreachable",
-            Self::Prohibit => "prohibit",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unspec => "unspec",
+                Self::Unicast => "unicast",
+                Self::Blackhole => "blackhole",
+                Self::Unreachable => "unreachable",
+                Self::Prohibit => "prohibit",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Routing table number. 1 to 252 are free for use, for example by VRFs and policy rules; 253 to 255
 /// have names in Linux. Larger numbers, which Linux allows, have no name here.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RoutingTable {
@@ -3839,7 +3931,7 @@ pub enum RoutingTable {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl RoutingTable {
     /// The number on the wire.
     #[must_use]
@@ -4105,7 +4197,7 @@ impl RoutingTable {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for RoutingTable {
     fn from(number: i32) -> Self {
         match number {
@@ -4369,279 +4461,281 @@ impl From<i32> for RoutingTable {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for RoutingTable {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for RoutingTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::TableUnspec => "table-unspec",
-            Self::Table1 => "table1",
-            Self::Table2 => "table2",
-            Self::Table3 => "table3",
-            Self::Table4 => "table4",
-            Self::Table5 => "table5",
-            Self::Table6 => "table6",
-            Self::Table7 => "table7",
-            Self::Table8 => "table8",
-            Self::Table9 => "table9",
-            Self::Table10 => "table10",
-            Self::Table11 => "table11",
-            Self::Table12 => "table12",
-            Self::Table13 => "table13",
-            Self::Table14 => "table14",
-            Self::Table15 => "table15",
-            Self::Table16 => "table16",
-            Self::Table17 => "table17",
-            Self::Table18 => "table18",
-            Self::Table19 => "table19",
-            Self::Table20 => "table20",
-            Self::Table21 => "table21",
-            Self::Table22 => "table22",
-            Self::Table23 => "table23",
-            Self::Table24 => "table24",
-            Self::Table25 => "table25",
-            Self::Table26 => "table26",
-            Self::Table27 => "table27",
-            Self::Table28 => "table28",
-            Self::Table29 => "table29",
-            Self::Table30 => "table30",
-            Self::Table31 => "table31",
-            Self::Table32 => "table32",
-            Self::Table33 => "table33",
-            Self::Table34 => "table34",
-            Self::Table35 => "table35",
-            Self::Table36 => "table36",
-            Self::Table37 => "table37",
-            Self::Table38 => "table38",
-            Self::Table39 => "table39",
-            Self::Table40 => "table40",
-            Self::Table41 => "table41",
-            Self::Table42 => "table42",
-            Self::Table43 => "table43",
-            Self::Table44 => "table44",
-            Self::Table45 => "table45",
-            Self::Table46 => "table46",
-            Self::Table47 => "table47",
-            Self::Table48 => "table48",
-            Self::Table49 => "table49",
-            Self::Table50 => "table50",
-            Self::Table51 => "table51",
-            Self::Table52 => "table52",
-            Self::Table53 => "table53",
-            Self::Table54 => "table54",
-            Self::Table55 => "table55",
-            Self::Table56 => "table56",
-            Self::Table57 => "table57",
-            Self::Table58 => "table58",
-            Self::Table59 => "table59",
-            Self::Table60 => "table60",
-            Self::Table61 => "table61",
-            Self::Table62 => "table62",
-            Self::Table63 => "table63",
-            Self::Table64 => "table64",
-            Self::Table65 => "table65",
-            Self::Table66 => "table66",
-            Self::Table67 => "table67",
-            Self::Table68 => "table68",
-            Self::Table69 => "table69",
-            Self::Table70 => "table70",
-            Self::Table71 => "table71",
-            Self::Table72 => "table72",
-            Self::Table73 => "table73",
-            Self::Table74 => "table74",
-            Self::Table75 => "table75",
-            Self::Table76 => "table76",
-            Self::Table77 => "table77",
-            Self::Table78 => "table78",
-            Self::Table79 => "table79",
-            Self::Table80 => "table80",
-            Self::Table81 => "table81",
-            Self::Table82 => "table82",
-            Self::Table83 => "table83",
-            Self::Table84 => "table84",
-            Self::Table85 => "table85",
-            Self::Table86 => "table86",
-            Self::Table87 => "table87",
-            Self::Table88 => "table88",
-            Self::Table89 => "table89",
-            Self::Table90 => "table90",
-            Self::Table91 => "table91",
-            Self::Table92 => "table92",
-            Self::Table93 => "table93",
-            Self::Table94 => "table94",
-            Self::Table95 => "table95",
-            Self::Table96 => "table96",
-            Self::Table97 => "table97",
-            Self::Table98 => "table98",
-            Self::Table99 => "table99",
-            Self::Table100 => "table100",
-            Self::Table101 => "table101",
-            Self::Table102 => "table102",
-            Self::Table103 => "table103",
-            Self::Table104 => "table104",
-            Self::Table105 => "table105",
-            Self::Table106 => "table106",
-            Self::Table107 => "table107",
-            Self::Table108 => "table108",
-            Self::Table109 => "table109",
-            Self::Table110 => "table110",
-            Self::Table111 => "table111",
-            Self::Table112 => "table112",
-            Self::Table113 => "table113",
-            Self::Table114 => "table114",
-            Self::Table115 => "table115",
-            Self::Table116 => "table116",
-            Self::Table117 => "table117",
-            Self::Table118 => "table118",
-            Self::Table119 => "table119",
-            Self::Table120 => "table120",
-            Self::Table121 => "table121",
-            Self::Table122 => "table122",
-            Self::Table123 => "table123",
-            Self::Table124 => "table124",
-            Self::Table125 => "table125",
-            Self::Table126 => "table126",
-            Self::Table127 => "table127",
-            Self::Table128 => "table128",
-            Self::Table129 => "table129",
-            Self::Table130 => "table130",
-            Self::Table131 => "table131",
-            Self::Table132 => "table132",
-            Self::Table133 => "table133",
-            Self::Table134 => "table134",
-            Self::Table135 => "table135",
-            Self::Table136 => "table136",
-            Self::Table137 => "table137",
-            Self::Table138 => "table138",
-            Self::Table139 => "table139",
-            Self::Table140 => "table140",
-            Self::Table141 => "table141",
-            Self::Table142 => "table142",
-            Self::Table143 => "table143",
-            Self::Table144 => "table144",
-            Self::Table145 => "table145",
-            Self::Table146 => "table146",
-            Self::Table147 => "table147",
-            Self::Table148 => "table148",
-            Self::Table149 => "table149",
-            Self::Table150 => "table150",
-            Self::Table151 => "table151",
-            Self::Table152 => "table152",
-            Self::Table153 => "table153",
-            Self::Table154 => "table154",
-            Self::Table155 => "table155",
-            Self::Table156 => "table156",
-            Self::Table157 => "table157",
-            Self::Table158 => "table158",
-            Self::Table159 => "table159",
-            Self::Table160 => "table160",
-            Self::Table161 => "table161",
-            Self::Table162 => "table162",
-            Self::Table163 => "table163",
-            Self::Table164 => "table164",
-            Self::Table165 => "table165",
-            Self::Table166 => "table166",
-            Self::Table167 => "table167",
-            Self::Table168 => "table168",
-            Self::Table169 => "table169",
-            Self::Table170 => "table170",
-            Self::Table171 => "table171",
-            Self::Table172 => "table172",
-            Self::Table173 => "table173",
-            Self::Table174 => "table174",
-            Self::Table175 => "table175",
-            Self::Table176 => "table176",
-            Self::Table177 => "table177",
-            Self::Table178 => "table178",
-            Self::Table179 => "table179",
-            Self::Table180 => "table180",
-            Self::Table181 => "table181",
-            Self::Table182 => "table182",
-            Self::Table183 => "table183",
-            Self::Table184 => "table184",
-            Self::Table185 => "table185",
-            Self::Table186 => "table186",
-            Self::Table187 => "table187",
-            Self::Table188 => "table188",
-            Self::Table189 => "table189",
-            Self::Table190 => "table190",
-            Self::Table191 => "table191",
-            Self::Table192 => "table192",
-            Self::Table193 => "table193",
-            Self::Table194 => "table194",
-            Self::Table195 => "table195",
-            Self::Table196 => "table196",
-            Self::Table197 => "table197",
-            Self::Table198 => "table198",
-            Self::Table199 => "table199",
-            Self::Table200 => "table200",
-            Self::Table201 => "table201",
-            Self::Table202 => "table202",
-            Self::Table203 => "table203",
-            Self::Table204 => "table204",
-            Self::Table205 => "table205",
-            Self::Table206 => "table206",
-            Self::Table207 => "table207",
-            Self::Table208 => "table208",
-            Self::Table209 => "table209",
-            Self::Table210 => "table210",
-            Self::Table211 => "table211",
-            Self::Table212 => "table212",
-            Self::Table213 => "table213",
-            Self::Table214 => "table214",
-            Self::Table215 => "table215",
-            Self::Table216 => "table216",
-            Self::Table217 => "table217",
-            Self::Table218 => "table218",
-            Self::Table219 => "table219",
-            Self::Table220 => "table220",
-            Self::Table221 => "table221",
-            Self::Table222 => "table222",
-            Self::Table223 => "table223",
-            Self::Table224 => "table224",
-            Self::Table225 => "table225",
-            Self::Table226 => "table226",
-            Self::Table227 => "table227",
-            Self::Table228 => "table228",
-            Self::Table229 => "table229",
-            Self::Table230 => "table230",
-            Self::Table231 => "table231",
-            Self::Table232 => "table232",
-            Self::Table233 => "table233",
-            Self::Table234 => "table234",
-            Self::Table235 => "table235",
-            Self::Table236 => "table236",
-            Self::Table237 => "table237",
-            Self::Table238 => "table238",
-            Self::Table239 => "table239",
-            Self::Table240 => "table240",
-            Self::Table241 => "table241",
-            Self::Table242 => "table242",
-            Self::Table243 => "table243",
-            Self::Table244 => "table244",
-            Self::Table245 => "table245",
-            Self::Table246 => "table246",
-            Self::Table247 => "table247",
-            Self::Table248 => "table248",
-            Self::Table249 => "table249",
-            Self::Table250 => "table250",
-            Self::Table251 => "table251",
-            Self::Table252 => "table252",
-            Self::TableDefault => "table-default",
-            Self::TableMain => "table-main",
-            Self::TableLocal => "table-local",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::TableUnspec => "table-unspec",
+                Self::Table1 => "table1",
+                Self::Table2 => "table2",
+                Self::Table3 => "table3",
+                Self::Table4 => "table4",
+                Self::Table5 => "table5",
+                Self::Table6 => "table6",
+                Self::Table7 => "table7",
+                Self::Table8 => "table8",
+                Self::Table9 => "table9",
+                Self::Table10 => "table10",
+                Self::Table11 => "table11",
+                Self::Table12 => "table12",
+                Self::Table13 => "table13",
+                Self::Table14 => "table14",
+                Self::Table15 => "table15",
+                Self::Table16 => "table16",
+                Self::Table17 => "table17",
+                Self::Table18 => "table18",
+                Self::Table19 => "table19",
+                Self::Table20 => "table20",
+                Self::Table21 => "table21",
+                Self::Table22 => "table22",
+                Self::Table23 => "table23",
+                Self::Table24 => "table24",
+                Self::Table25 => "table25",
+                Self::Table26 => "table26",
+                Self::Table27 => "table27",
+                Self::Table28 => "table28",
+                Self::Table29 => "table29",
+                Self::Table30 => "table30",
+                Self::Table31 => "table31",
+                Self::Table32 => "table32",
+                Self::Table33 => "table33",
+                Self::Table34 => "table34",
+                Self::Table35 => "table35",
+                Self::Table36 => "table36",
+                Self::Table37 => "table37",
+                Self::Table38 => "table38",
+                Self::Table39 => "table39",
+                Self::Table40 => "table40",
+                Self::Table41 => "table41",
+                Self::Table42 => "table42",
+                Self::Table43 => "table43",
+                Self::Table44 => "table44",
+                Self::Table45 => "table45",
+                Self::Table46 => "table46",
+                Self::Table47 => "table47",
+                Self::Table48 => "table48",
+                Self::Table49 => "table49",
+                Self::Table50 => "table50",
+                Self::Table51 => "table51",
+                Self::Table52 => "table52",
+                Self::Table53 => "table53",
+                Self::Table54 => "table54",
+                Self::Table55 => "table55",
+                Self::Table56 => "table56",
+                Self::Table57 => "table57",
+                Self::Table58 => "table58",
+                Self::Table59 => "table59",
+                Self::Table60 => "table60",
+                Self::Table61 => "table61",
+                Self::Table62 => "table62",
+                Self::Table63 => "table63",
+                Self::Table64 => "table64",
+                Self::Table65 => "table65",
+                Self::Table66 => "table66",
+                Self::Table67 => "table67",
+                Self::Table68 => "table68",
+                Self::Table69 => "table69",
+                Self::Table70 => "table70",
+                Self::Table71 => "table71",
+                Self::Table72 => "table72",
+                Self::Table73 => "table73",
+                Self::Table74 => "table74",
+                Self::Table75 => "table75",
+                Self::Table76 => "table76",
+                Self::Table77 => "table77",
+                Self::Table78 => "table78",
+                Self::Table79 => "table79",
+                Self::Table80 => "table80",
+                Self::Table81 => "table81",
+                Self::Table82 => "table82",
+                Self::Table83 => "table83",
+                Self::Table84 => "table84",
+                Self::Table85 => "table85",
+                Self::Table86 => "table86",
+                Self::Table87 => "table87",
+                Self::Table88 => "table88",
+                Self::Table89 => "table89",
+                Self::Table90 => "table90",
+                Self::Table91 => "table91",
+                Self::Table92 => "table92",
+                Self::Table93 => "table93",
+                Self::Table94 => "table94",
+                Self::Table95 => "table95",
+                Self::Table96 => "table96",
+                Self::Table97 => "table97",
+                Self::Table98 => "table98",
+                Self::Table99 => "table99",
+                Self::Table100 => "table100",
+                Self::Table101 => "table101",
+                Self::Table102 => "table102",
+                Self::Table103 => "table103",
+                Self::Table104 => "table104",
+                Self::Table105 => "table105",
+                Self::Table106 => "table106",
+                Self::Table107 => "table107",
+                Self::Table108 => "table108",
+                Self::Table109 => "table109",
+                Self::Table110 => "table110",
+                Self::Table111 => "table111",
+                Self::Table112 => "table112",
+                Self::Table113 => "table113",
+                Self::Table114 => "table114",
+                Self::Table115 => "table115",
+                Self::Table116 => "table116",
+                Self::Table117 => "table117",
+                Self::Table118 => "table118",
+                Self::Table119 => "table119",
+                Self::Table120 => "table120",
+                Self::Table121 => "table121",
+                Self::Table122 => "table122",
+                Self::Table123 => "table123",
+                Self::Table124 => "table124",
+                Self::Table125 => "table125",
+                Self::Table126 => "table126",
+                Self::Table127 => "table127",
+                Self::Table128 => "table128",
+                Self::Table129 => "table129",
+                Self::Table130 => "table130",
+                Self::Table131 => "table131",
+                Self::Table132 => "table132",
+                Self::Table133 => "table133",
+                Self::Table134 => "table134",
+                Self::Table135 => "table135",
+                Self::Table136 => "table136",
+                Self::Table137 => "table137",
+                Self::Table138 => "table138",
+                Self::Table139 => "table139",
+                Self::Table140 => "table140",
+                Self::Table141 => "table141",
+                Self::Table142 => "table142",
+                Self::Table143 => "table143",
+                Self::Table144 => "table144",
+                Self::Table145 => "table145",
+                Self::Table146 => "table146",
+                Self::Table147 => "table147",
+                Self::Table148 => "table148",
+                Self::Table149 => "table149",
+                Self::Table150 => "table150",
+                Self::Table151 => "table151",
+                Self::Table152 => "table152",
+                Self::Table153 => "table153",
+                Self::Table154 => "table154",
+                Self::Table155 => "table155",
+                Self::Table156 => "table156",
+                Self::Table157 => "table157",
+                Self::Table158 => "table158",
+                Self::Table159 => "table159",
+                Self::Table160 => "table160",
+                Self::Table161 => "table161",
+                Self::Table162 => "table162",
+                Self::Table163 => "table163",
+                Self::Table164 => "table164",
+                Self::Table165 => "table165",
+                Self::Table166 => "table166",
+                Self::Table167 => "table167",
+                Self::Table168 => "table168",
+                Self::Table169 => "table169",
+                Self::Table170 => "table170",
+                Self::Table171 => "table171",
+                Self::Table172 => "table172",
+                Self::Table173 => "table173",
+                Self::Table174 => "table174",
+                Self::Table175 => "table175",
+                Self::Table176 => "table176",
+                Self::Table177 => "table177",
+                Self::Table178 => "table178",
+                Self::Table179 => "table179",
+                Self::Table180 => "table180",
+                Self::Table181 => "table181",
+                Self::Table182 => "table182",
+                Self::Table183 => "table183",
+                Self::Table184 => "table184",
+                Self::Table185 => "table185",
+                Self::Table186 => "table186",
+                Self::Table187 => "table187",
+                Self::Table188 => "table188",
+                Self::Table189 => "table189",
+                Self::Table190 => "table190",
+                Self::Table191 => "table191",
+                Self::Table192 => "table192",
+                Self::Table193 => "table193",
+                Self::Table194 => "table194",
+                Self::Table195 => "table195",
+                Self::Table196 => "table196",
+                Self::Table197 => "table197",
+                Self::Table198 => "table198",
+                Self::Table199 => "table199",
+                Self::Table200 => "table200",
+                Self::Table201 => "table201",
+                Self::Table202 => "table202",
+                Self::Table203 => "table203",
+                Self::Table204 => "table204",
+                Self::Table205 => "table205",
+                Self::Table206 => "table206",
+                Self::Table207 => "table207",
+                Self::Table208 => "table208",
+                Self::Table209 => "table209",
+                Self::Table210 => "table210",
+                Self::Table211 => "table211",
+                Self::Table212 => "table212",
+                Self::Table213 => "table213",
+                Self::Table214 => "table214",
+                Self::Table215 => "table215",
+                Self::Table216 => "table216",
+                Self::Table217 => "table217",
+                Self::Table218 => "table218",
+                Self::Table219 => "table219",
+                Self::Table220 => "table220",
+                Self::Table221 => "table221",
+                Self::Table222 => "table222",
+                Self::Table223 => "table223",
+                Self::Table224 => "table224",
+                Self::Table225 => "table225",
+                Self::Table226 => "table226",
+                Self::Table227 => "table227",
+                Self::Table228 => "table228",
+                Self::Table229 => "table229",
+                Self::Table230 => "table230",
+                Self::Table231 => "table231",
+                Self::Table232 => "table232",
+                Self::Table233 => "table233",
+                Self::Table234 => "table234",
+                Self::Table235 => "table235",
+                Self::Table236 => "table236",
+                Self::Table237 => "table237",
+                Self::Table238 => "table238",
+                Self::Table239 => "table239",
+                Self::Table240 => "table240",
+                Self::Table241 => "table241",
+                Self::Table242 => "table242",
+                Self::Table243 => "table243",
+                Self::Table244 => "table244",
+                Self::Table245 => "table245",
+                Self::Table246 => "table246",
+                Self::Table247 => "table247",
+                Self::Table248 => "table248",
+                Self::Table249 => "table249",
+                Self::Table250 => "table250",
+                Self::Table251 => "table251",
+                Self::Table252 => "table252",
+                Self::TableDefault => "table-default",
+                Self::TableMain => "table-main",
+                Self::TableLocal => "table-local",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// How far away the destination of a route may be, or where an address is valid (`RT_SCOPE_*` of
 /// Linux). A greater number means closer.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scope {
@@ -4658,7 +4752,7 @@ pub enum Scope {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Scope {
     /// The number on the wire.
     #[must_use]
@@ -4673,7 +4767,7 @@ impl Scope {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for Scope {
     fn from(number: i32) -> Self {
         match number {
@@ -4686,27 +4780,29 @@ impl From<i32> for Scope {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for Scope {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Global => "global",
-            Self::Site => "site",
-            Self::Link => "link",
-            Self::Host => "host",
-            Self::Nowhere => "nowhere",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Global => "global",
+                Self::Site => "site",
+                Self::Link => "link",
+                Self::Host => "host",
+                Self::Nowhere => "nowhere",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// SELinux mode in `SecurityStates.talos.dev`. Since Talos v1.10.
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SeLinuxState {
@@ -4719,7 +4815,7 @@ pub enum SeLinuxState {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl SeLinuxState {
     /// The number on the wire.
     #[must_use]
@@ -4732,7 +4828,7 @@ impl SeLinuxState {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl From<i32> for SeLinuxState {
     fn from(number: i32) -> Self {
         match number {
@@ -4743,26 +4839,28 @@ impl From<i32> for SeLinuxState {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl Default for SeLinuxState {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl std::fmt::Display for SeLinuxState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Disabled => "disabled",
-            Self::Permissive => "permissive",
-            Self::Enforcing => "enforcing",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Disabled => "disabled",
+                Self::Permissive => "permissive",
+                Self::Enforcing => "enforcing",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Progress of the installation asked for by an `UnattendedInstallConfig` document, in
 /// `UnattendedInstallStatuses.runtime.talos.dev`. Since Talos v1.14.
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnattendedInstallPhase {
@@ -4779,7 +4877,7 @@ pub enum UnattendedInstallPhase {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl UnattendedInstallPhase {
     /// The number on the wire.
     #[must_use]
@@ -4794,7 +4892,7 @@ impl UnattendedInstallPhase {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl From<i32> for UnattendedInstallPhase {
     fn from(number: i32) -> Self {
         match number {
@@ -4807,27 +4905,29 @@ impl From<i32> for UnattendedInstallPhase {
         }
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl Default for UnattendedInstallPhase {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-runtime"))]
+#[cfg(feature = "def-runtime")]
 impl std::fmt::Display for UnattendedInstallPhase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Pending => "pending",
-            Self::Installing => "installing",
-            Self::Installed => "installed",
-            Self::WaitingForReboot => "waiting-for-reboot",
-            Self::Failed => "failed",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Pending => "pending",
+                Self::Installing => "installing",
+                Self::Installed => "installed",
+                Self::WaitingForReboot => "waiting-for-reboot",
+                Self::Failed => "failed",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Ethernet type of a VLAN tag.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VlanProtocol {
@@ -4840,7 +4940,7 @@ pub enum VlanProtocol {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl VlanProtocol {
     /// The number on the wire.
     #[must_use]
@@ -4853,7 +4953,7 @@ impl VlanProtocol {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for VlanProtocol {
     fn from(number: i32) -> Self {
         match number {
@@ -4864,26 +4964,28 @@ impl From<i32> for VlanProtocol {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for VlanProtocol {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for VlanProtocol {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unspecified => "unspecified",
-            Self::Ieee8021Q => "q",
-            Self::Ieee8021Ad => "ad",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unspecified => "unspecified",
+                Self::Ieee8021Q => "q",
+                Self::Ieee8021Ad => "ad",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Progress of a volume in `VolumeStatuses.block.talos.dev`: waiting, located or provisioned,
 /// prepared, ready, and closed at the end. Since Talos v1.8.
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VolumePhase {
@@ -4906,7 +5008,7 @@ pub enum VolumePhase {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl VolumePhase {
     /// The number on the wire.
     #[must_use]
@@ -4924,7 +5026,7 @@ impl VolumePhase {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl From<i32> for VolumePhase {
     fn from(number: i32) -> Self {
         match number {
@@ -4940,30 +5042,32 @@ impl From<i32> for VolumePhase {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl Default for VolumePhase {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl std::fmt::Display for VolumePhase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Waiting => "waiting",
-            Self::Failed => "failed",
-            Self::Missing => "missing",
-            Self::Located => "located",
-            Self::Provisioned => "provisioned",
-            Self::Prepared => "prepared",
-            Self::Ready => "ready",
-            Self::Closed => "closed",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Waiting => "waiting",
+                Self::Failed => "failed",
+                Self::Missing => "missing",
+                Self::Located => "located",
+                Self::Provisioned => "provisioned",
+                Self::Prepared => "prepared",
+                Self::Ready => "ready",
+                Self::Closed => "closed",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// What a volume is made of. Since Talos v1.8.
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VolumeType {
@@ -4984,7 +5088,7 @@ pub enum VolumeType {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl VolumeType {
     /// The number on the wire.
     #[must_use]
@@ -5001,7 +5105,7 @@ impl VolumeType {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl From<i32> for VolumeType {
     fn from(number: i32) -> Self {
         match number {
@@ -5016,29 +5120,31 @@ impl From<i32> for VolumeType {
         }
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl Default for VolumeType {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-block"))]
+#[cfg(feature = "def-block")]
 impl std::fmt::Display for VolumeType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Partition => "partition",
-            Self::Disk => "disk",
-            Self::Tmpfs => "tmpfs",
-            Self::Directory => "directory",
-            Self::Symlink => "symlink",
-            Self::Overlay => "overlay",
-            Self::External => "external",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Partition => "partition",
+                Self::Disk => "disk",
+                Self::Tmpfs => "tmpfs",
+                Self::Directory => "directory",
+                Self::Symlink => "symlink",
+                Self::Overlay => "overlay",
+                Self::External => "external",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }
 /// Wake-on-LAN events as the bit values of ethtool. Since Talos v1.12.
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WolMode {
@@ -5061,7 +5167,7 @@ pub enum WolMode {
     /// One that this library does not know.
     Other(i32),
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl WolMode {
     /// The number on the wire.
     #[must_use]
@@ -5079,7 +5185,7 @@ impl WolMode {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl From<i32> for WolMode {
     fn from(number: i32) -> Self {
         match number {
@@ -5095,25 +5201,27 @@ impl From<i32> for WolMode {
         }
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl Default for WolMode {
     fn default() -> Self {
         Self::from(0)
     }
 }
-#[cfg(any(feature = "def-network"))]
+#[cfg(feature = "def-network")]
 impl std::fmt::Display for WolMode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Unspecified => "unspecified",
-            Self::Phy => "phy",
-            Self::Unicast => "unicast",
-            Self::Multicast => "multicast",
-            Self::Broadcast => "broadcast",
-            Self::Magic => "magic",
-            Self::MagicSecure => "magic-secure",
-            Self::Filter => "filter",
-            Self::Other(number) => return f.pad(&number.to_string()),
-        })
+        f.pad(
+            match self {
+                Self::Unspecified => "unspecified",
+                Self::Phy => "phy",
+                Self::Unicast => "unicast",
+                Self::Multicast => "multicast",
+                Self::Broadcast => "broadcast",
+                Self::Magic => "magic",
+                Self::MagicSecure => "magic-secure",
+                Self::Filter => "filter",
+                Self::Other(number) => return f.pad(&number.to_string()),
+            },
+        )
     }
 }

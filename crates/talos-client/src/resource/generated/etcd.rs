@@ -43,8 +43,17 @@ impl crate::resource::Resource for EtcdConfig {
     const DEFAULT_ID: Option<&'static str> = Some("etcd");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
-        static SHAPE: convert::Shape = convert::Shape(&[convert::Mend::WrapMap { old: 4, new: 7 }]);
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
+        static SHAPE: convert::Shape = convert::Shape(
+            &[
+                convert::Mend::WrapMap {
+                    old: 4,
+                    new: 7,
+                },
+            ],
+        );
         Self::from_proto(convert::decode(&spec.proto, Some(&SHAPE))?)
     }
 }
@@ -62,9 +71,7 @@ impl EtcdMember {
     pub(crate) fn from_proto(
         raw: talos_proto::definitions::etcd::MemberSpec,
     ) -> Result<Self, crate::resource::DecodeError> {
-        Ok(Self {
-            member_id: raw.member_id,
-        })
+        Ok(Self { member_id: raw.member_id })
     }
 }
 impl crate::resource::Resource for EtcdMember {
@@ -73,7 +80,9 @@ impl crate::resource::Resource for EtcdMember {
     const DEFAULT_ID: Option<&'static str> = Some("local");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -102,10 +111,19 @@ impl EtcdSpec {
     ) -> Result<Self, crate::resource::DecodeError> {
         Ok(Self {
             name: raw.name,
-            advertised_addresses: convert::list(raw.advertised_addresses, convert::ip_of_list)?,
+            advertised_addresses: convert::list(
+                raw.advertised_addresses,
+                convert::ip_of_list,
+            )?,
             image: raw.image,
-            listen_peer_addresses: convert::list(raw.listen_peer_addresses, convert::ip_of_list)?,
-            listen_client_addresses: convert::list(raw.listen_client_addresses, convert::ip_of_list)?,
+            listen_peer_addresses: convert::list(
+                raw.listen_peer_addresses,
+                convert::ip_of_list,
+            )?,
+            listen_client_addresses: convert::list(
+                raw.listen_client_addresses,
+                convert::ip_of_list,
+            )?,
             extra_args: convert::map(raw.extra_args, |raw| Ok(raw.values))?,
         })
     }
@@ -116,8 +134,17 @@ impl crate::resource::Resource for EtcdSpec {
     const DEFAULT_ID: Option<&'static str> = Some("etcd");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
-        static SHAPE: convert::Shape = convert::Shape(&[convert::Mend::WrapMap { old: 4, new: 7 }]);
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
+        static SHAPE: convert::Shape = convert::Shape(
+            &[
+                convert::Mend::WrapMap {
+                    old: 4,
+                    new: 7,
+                },
+            ],
+        );
         Self::from_proto(convert::decode(&spec.proto, Some(&SHAPE))?)
     }
 }
@@ -150,7 +177,9 @@ impl crate::resource::Resource for PkiStatus {
     const DEFAULT_ID: Option<&'static str> = Some("etcd");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }

@@ -72,8 +72,12 @@ impl crate::resource::Resource for CpuCore {
     const NAMESPACE: &'static str = "hardware";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -123,7 +127,9 @@ impl crate::resource::Resource for MemoryModule {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -176,7 +182,9 @@ impl crate::resource::Resource for PciDevice {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -208,7 +216,9 @@ impl crate::resource::Resource for PciDriverRebindConfig {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -240,7 +250,9 @@ impl crate::resource::Resource for PciDriverRebindStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -254,7 +266,9 @@ impl crate::resource::Resource for PcrStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         let _ = spec;
         Ok(Self {})
     }
@@ -317,7 +331,9 @@ impl crate::resource::Resource for Processor {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -368,7 +384,9 @@ impl crate::resource::Resource for SystemInformation {
     const DEFAULT_ID: Option<&'static str> = Some("systeminformation");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }

@@ -72,8 +72,17 @@ impl crate::resource::Resource for ApiServerConfig {
     const DEFAULT_ID: Option<&'static str> = Some("kube-apiserver");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
-        static SHAPE: convert::Shape = convert::Shape(&[convert::Mend::WrapMap { old: 7, new: 13 }]);
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
+        static SHAPE: convert::Shape = convert::Shape(
+            &[
+                convert::Mend::WrapMap {
+                    old: 7,
+                    new: 13,
+                },
+            ],
+        );
         Self::from_proto(convert::decode(&spec.proto, Some(&SHAPE))?)
     }
 }
@@ -102,7 +111,9 @@ impl crate::resource::Resource for AdmissionControlConfig {
     const DEFAULT_ID: Option<&'static str> = Some("admission-control");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -131,7 +142,9 @@ impl crate::resource::Resource for AuditPolicyConfig {
     const DEFAULT_ID: Option<&'static str> = Some("audit-policy");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -160,8 +173,12 @@ impl crate::resource::Resource for AuthenticationConfig {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("authentication-config");
     const SENSITIVE: bool = true;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -194,7 +211,9 @@ impl crate::resource::Resource for AuthorizationConfig {
     const DEFAULT_ID: Option<&'static str> = Some("authorization");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -291,14 +310,20 @@ impl BootstrapManifestsConfig {
             flannel_extra_args: raw.flannel_extra_args,
             flannel_kube_service_host: raw.flannel_kube_service_host,
             flannel_kube_service_port: raw.flannel_kube_service_port,
-            flannel_kube_network_policies_enabled: raw.flannel_kube_network_policies_enabled,
+            flannel_kube_network_policies_enabled: raw
+                .flannel_kube_network_policies_enabled,
             flannel_kube_network_policies_image: raw.flannel_kube_network_policies_image,
             cni_name: raw.cni_name,
             flannel_backend_mtu: raw.flannel_backend_mtu,
             flannel_backend_type: raw.flannel_backend_type,
             flannel_backend_port: raw.flannel_backend_port,
-            flannel_resources: raw.flannel_resources.map(Resources::from_proto).transpose()?,
-            flannel_backend_extra_config: convert::value(raw.flannel_backend_extra_config)?,
+            flannel_resources: raw
+                .flannel_resources
+                .map(Resources::from_proto)
+                .transpose()?,
+            flannel_backend_extra_config: convert::value(
+                raw.flannel_backend_extra_config,
+            )?,
             proxy_config: convert::value(raw.proxy_config)?,
             proxy_resources: raw.proxy_resources.map(Resources::from_proto).transpose()?,
             proxy_config_checksum: raw.proxy_config_checksum,
@@ -311,7 +336,9 @@ impl crate::resource::Resource for BootstrapManifestsConfig {
     const DEFAULT_ID: Option<&'static str> = Some("manifests");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -344,7 +371,9 @@ impl crate::resource::Resource for ConfigStatus {
     const DEFAULT_ID: Option<&'static str> = Some("static-pods");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -408,8 +437,17 @@ impl crate::resource::Resource for ControllerManagerConfig {
     const DEFAULT_ID: Option<&'static str> = Some("kube-controller-manager");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
-        static SHAPE: convert::Shape = convert::Shape(&[convert::Mend::WrapMap { old: 6, new: 10 }]);
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
+        static SHAPE: convert::Shape = convert::Shape(
+            &[
+                convert::Mend::WrapMap {
+                    old: 6,
+                    new: 10,
+                },
+            ],
+        );
         Self::from_proto(convert::decode(&spec.proto, Some(&SHAPE))?)
     }
 }
@@ -442,7 +480,9 @@ impl crate::resource::Resource for Endpoint {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -470,8 +510,12 @@ impl crate::resource::Resource for EtcdEncryptionConfig {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("k8s");
     const SENSITIVE: bool = true;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -490,7 +534,10 @@ impl ExtraManifestsConfig {
         raw: talos_proto::definitions::k8s::ExtraManifestsConfigSpec,
     ) -> Result<Self, crate::resource::DecodeError> {
         Ok(Self {
-            extra_manifests: convert::list(raw.extra_manifests, ExtraManifest::from_proto)?,
+            extra_manifests: convert::list(
+                raw.extra_manifests,
+                ExtraManifest::from_proto,
+            )?,
         })
     }
 }
@@ -500,7 +547,9 @@ impl crate::resource::Resource for ExtraManifestsConfig {
     const DEFAULT_ID: Option<&'static str> = Some("extra-manifests");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -535,7 +584,9 @@ impl crate::resource::Resource for KubePrismConfig {
     const DEFAULT_ID: Option<&'static str> = Some("k8s-loadbalancer-config");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -564,7 +615,9 @@ impl crate::resource::Resource for KubePrismEndpoints {
     const DEFAULT_ID: Option<&'static str> = Some("k8s-cluster");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -596,7 +649,9 @@ impl crate::resource::Resource for KubePrismStatus {
     const DEFAULT_ID: Option<&'static str> = Some("k8s-loadbalancer");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -645,7 +700,10 @@ impl KubeletConfig {
             image: raw.image,
             cluster_dns: raw.cluster_dns,
             cluster_domain: raw.cluster_domain,
-            extra_mounts: convert::list(raw.extra_mounts, crate::resource::proto::Mount::from_proto)?,
+            extra_mounts: convert::list(
+                raw.extra_mounts,
+                crate::resource::proto::Mount::from_proto,
+            )?,
             extra_config: convert::value(raw.extra_config)?,
             cloud_provider_external: raw.cloud_provider_external,
             default_runtime_seccomp_enabled: raw.default_runtime_seccomp_enabled,
@@ -665,8 +723,17 @@ impl crate::resource::Resource for KubeletConfig {
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
-        static SHAPE: convert::Shape = convert::Shape(&[convert::Mend::WrapMap { old: 4, new: 15 }]);
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
+        static SHAPE: convert::Shape = convert::Shape(
+            &[
+                convert::Mend::WrapMap {
+                    old: 4,
+                    new: 15,
+                },
+            ],
+        );
         Self::from_proto(convert::decode(&spec.proto, Some(&SHAPE))?)
     }
 }
@@ -693,8 +760,12 @@ impl crate::resource::Resource for KubeletKubeconfig {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 13));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 13),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -708,7 +779,9 @@ impl crate::resource::Resource for KubeletLifecycle {
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         let _ = spec;
         Ok(Self {})
     }
@@ -741,7 +814,10 @@ impl KubeletSpec {
         Ok(Self {
             image: raw.image,
             args: raw.args,
-            extra_mounts: convert::list(raw.extra_mounts, crate::resource::proto::Mount::from_proto)?,
+            extra_mounts: convert::list(
+                raw.extra_mounts,
+                crate::resource::proto::Mount::from_proto,
+            )?,
             expected_nodename: raw.expected_nodename,
             config: convert::value(raw.config)?,
             credential_provider_config: convert::value(raw.credential_provider_config)?,
@@ -754,7 +830,9 @@ impl crate::resource::Resource for KubeletSpec {
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -780,8 +858,12 @@ impl crate::resource::Resource for KubeletStatus {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -810,7 +892,9 @@ impl crate::resource::Resource for ManifestStatus {
     const DEFAULT_ID: Option<&'static str> = Some("manifests");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -840,7 +924,9 @@ impl crate::resource::Resource for Manifest {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -872,7 +958,9 @@ impl crate::resource::Resource for NodeAnnotationSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -886,7 +974,9 @@ impl crate::resource::Resource for NodeCordonedSpec {
     const DEFAULT_ID: Option<&'static str> = Some("cordoned");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         let _ = spec;
         Ok(Self {})
     }
@@ -919,7 +1009,9 @@ impl crate::resource::Resource for NodeIpConfig {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -948,7 +1040,9 @@ impl crate::resource::Resource for NodeIp {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -980,7 +1074,9 @@ impl crate::resource::Resource for NodeLabelSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1024,7 +1120,9 @@ impl crate::resource::Resource for NodeStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1059,7 +1157,9 @@ impl crate::resource::Resource for NodeTaintSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1094,7 +1194,9 @@ impl crate::resource::Resource for Nodename {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1145,8 +1247,17 @@ impl crate::resource::Resource for SchedulerConfig {
     const DEFAULT_ID: Option<&'static str> = Some("kube-scheduler");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
-        static SHAPE: convert::Shape = convert::Shape(&[convert::Mend::WrapMap { old: 3, new: 8 }]);
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
+        static SHAPE: convert::Shape = convert::Shape(
+            &[
+                convert::Mend::WrapMap {
+                    old: 3,
+                    new: 8,
+                },
+            ],
+        );
         Self::from_proto(convert::decode(&spec.proto, Some(&SHAPE))?)
     }
 }
@@ -1179,7 +1290,9 @@ impl crate::resource::Resource for SecretStatus {
     const DEFAULT_ID: Option<&'static str> = Some("static-pods");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1207,7 +1320,9 @@ impl crate::resource::Resource for StaticPodServerStatus {
     const DEFAULT_ID: Option<&'static str> = Some("static-pod-server-status");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1236,7 +1351,9 @@ impl crate::resource::Resource for StaticPodStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1267,7 +1384,9 @@ impl crate::resource::Resource for StaticPod {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }

@@ -34,7 +34,9 @@ impl crate::resource::Resource for KubernetesAccessConfig {
     const DEFAULT_ID: Option<&'static str> = Some("config");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }

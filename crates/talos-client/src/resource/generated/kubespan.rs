@@ -48,7 +48,10 @@ impl KubeSpanConfig {
             mtu: raw.mtu,
             endpoint_filters: raw.endpoint_filters,
             harvest_extra_endpoints: raw.harvest_extra_endpoints,
-            extra_endpoints: convert::list(raw.extra_endpoints, convert::socket_of_list)?,
+            extra_endpoints: convert::list(
+                raw.extra_endpoints,
+                convert::socket_of_list,
+            )?,
             exclude_advertised_networks: convert::list(
                 raw.exclude_advertised_networks,
                 convert::prefix_of_list,
@@ -62,7 +65,9 @@ impl crate::resource::Resource for KubeSpanConfig {
     const DEFAULT_ID: Option<&'static str> = Some("kubespan");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -94,7 +99,9 @@ impl crate::resource::Resource for KubeSpanEndpoint {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -132,7 +139,9 @@ impl crate::resource::Resource for KubeSpanIdentity {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -171,7 +180,9 @@ impl crate::resource::Resource for KubeSpanPeerSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -224,7 +235,9 @@ impl crate::resource::Resource for KubeSpanPeerStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }

@@ -10,7 +10,6 @@ pub mod config;
 pub mod containers;
 #[cfg(feature = "def-cri")]
 pub mod cri;
-pub mod enums;
 #[cfg(feature = "def-etcd")]
 pub mod etcd;
 #[cfg(feature = "def-extensions")]
@@ -45,396 +44,206 @@ pub mod storage;
 pub mod time;
 #[cfg(feature = "def-v1alpha1")]
 pub mod v1alpha1;
+pub mod enums;
 /// Shows every typed resource that is compiled in to `visitor`.
 pub fn visit_all(visitor: &mut impl crate::resource::Visitor) {
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::ApiServerConfig>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::ApiServiceConfig>();
-    #[cfg(feature = "def-v1alpha1")]
-    visitor.visit::<v1alpha1::AcquireConfigSpec>();
-    #[cfg(feature = "def-v1alpha1")]
-    visitor.visit::<v1alpha1::AcquireConfigStatus>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::AddressSpec>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::AddressStatus>();
-    #[cfg(feature = "def-time")]
-    visitor.visit::<time::AdjtimeStatus>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::AdmissionControlConfig>();
-    #[cfg(feature = "def-cluster")]
-    visitor.visit::<cluster::Affiliate>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::ApiCertificate>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::AuditPolicyConfig>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::AuthenticationConfig>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::AuthorizationConfig>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::BgpInstanceConfig>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::BgpPeerStatus>();
-    #[cfg(feature = "def-cri")]
-    visitor.visit::<cri::BaseRuntimeSpecConfig>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::BlockDevice>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::BlockSymlink>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::BootId>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::BootedEntry>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::BootstrapManifestsConfig>();
-    #[cfg(feature = "def-hardware")]
-    visitor.visit::<hardware::CpuCore>();
-    #[cfg(feature = "def-perf")]
-    visitor.visit::<perf::CpuStats>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::CertSan>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::ConfigStatus>();
-    #[cfg(feature = "def-containers")]
-    visitor.visit::<containers::ContainerSpec>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::ControllerManagerConfig>();
-    #[cfg(feature = "def-cri")]
-    visitor.visit::<cri::CustomizationConfig>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::DnsResolveCache>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::DnsUpstream>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::DeviceConfigSpec>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::DevicesStatus>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::Diagnostic>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::DiscoveredVolume>();
-    #[cfg(feature = "def-cluster")]
-    visitor.visit::<cluster::DiscoveryConfig>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::DiscoveryRefreshRequest>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::DiscoveryRefreshStatus>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::Disk>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::EncryptionSalt>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::Endpoint>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::Environment>();
-    #[cfg(feature = "def-files")]
-    visitor.visit::<files::EtcFileSpec>();
-    #[cfg(feature = "def-files")]
-    visitor.visit::<files::EtcFileStatus>();
-    #[cfg(feature = "def-etcd")]
-    visitor.visit::<etcd::EtcdConfig>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::EtcdEncryptionConfig>();
-    #[cfg(feature = "def-etcd")]
-    visitor.visit::<etcd::EtcdMember>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::EtcdRootSecret>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::EtcdSecret>();
-    #[cfg(feature = "def-etcd")]
-    visitor.visit::<etcd::EtcdSpec>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::EthernetSpec>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::EthernetStatus>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::EventSinkConfig>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::ApiServerConfig>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::ApiServiceConfig>();
+    #[cfg(feature = "def-v1alpha1")] visitor.visit::<v1alpha1::AcquireConfigSpec>();
+    #[cfg(feature = "def-v1alpha1")] visitor.visit::<v1alpha1::AcquireConfigStatus>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::AddressSpec>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::AddressStatus>();
+    #[cfg(feature = "def-time")] visitor.visit::<time::AdjtimeStatus>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::AdmissionControlConfig>();
+    #[cfg(feature = "def-cluster")] visitor.visit::<cluster::Affiliate>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::ApiCertificate>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::AuditPolicyConfig>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::AuthenticationConfig>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::AuthorizationConfig>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::BgpInstanceConfig>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::BgpPeerStatus>();
+    #[cfg(feature = "def-cri")] visitor.visit::<cri::BaseRuntimeSpecConfig>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::BlockDevice>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::BlockSymlink>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::BootId>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::BootedEntry>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::BootstrapManifestsConfig>();
+    #[cfg(feature = "def-hardware")] visitor.visit::<hardware::CpuCore>();
+    #[cfg(feature = "def-perf")] visitor.visit::<perf::CpuStats>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::CertSan>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::ConfigStatus>();
+    #[cfg(feature = "def-containers")] visitor.visit::<containers::ContainerSpec>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::ControllerManagerConfig>();
+    #[cfg(feature = "def-cri")] visitor.visit::<cri::CustomizationConfig>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::DnsResolveCache>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::DnsUpstream>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::DeviceConfigSpec>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::DevicesStatus>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::Diagnostic>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::DiscoveredVolume>();
+    #[cfg(feature = "def-cluster")] visitor.visit::<cluster::DiscoveryConfig>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::DiscoveryRefreshRequest>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::DiscoveryRefreshStatus>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::Disk>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::EncryptionSalt>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::Endpoint>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::Environment>();
+    #[cfg(feature = "def-files")] visitor.visit::<files::EtcFileSpec>();
+    #[cfg(feature = "def-files")] visitor.visit::<files::EtcFileStatus>();
+    #[cfg(feature = "def-etcd")] visitor.visit::<etcd::EtcdConfig>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::EtcdEncryptionConfig>();
+    #[cfg(feature = "def-etcd")] visitor.visit::<etcd::EtcdMember>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::EtcdRootSecret>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::EtcdSecret>();
+    #[cfg(feature = "def-etcd")] visitor.visit::<etcd::EtcdSpec>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::EthernetSpec>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::EthernetStatus>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::EventSinkConfig>();
     #[cfg(feature = "def-runtime")]
     visitor.visit::<runtime::ExtensionServiceConfigStatus>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::ExtensionServiceConfig>();
-    #[cfg(feature = "def-extensions")]
-    visitor.visit::<extensions::ExtensionStatus>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::ExtraManifestsConfig>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::FsScrubSchedule>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::FsScrubStatus>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::HardwareAddress>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::HostDnsConfig>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::HostnameSpec>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::HostnameStatus>();
-    #[cfg(feature = "def-cluster")]
-    visitor.visit::<cluster::Identity>();
-    #[cfg(feature = "def-cri")]
-    visitor.visit::<cri::ImageCacheConfig>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::ImageFactorySchematic>();
-    #[cfg(feature = "def-security")]
-    visitor.visit::<security::ImageVerificationRule>();
-    #[cfg(feature = "def-cluster")]
-    visitor.visit::<cluster::Info>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::KernelCmdline>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::KernelModuleSpec>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::KernelModuleStatus>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::KernelParamDefaultSpec>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::KernelParamSpec>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::KernelParamStatus>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::KmsgLogConfig>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::KubePrismConfig>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::KubePrismEndpoints>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::KubePrismStatus>();
-    #[cfg(feature = "def-kubespan")]
-    visitor.visit::<kubespan::KubeSpanConfig>();
-    #[cfg(feature = "def-kubespan")]
-    visitor.visit::<kubespan::KubeSpanEndpoint>();
-    #[cfg(feature = "def-kubespan")]
-    visitor.visit::<kubespan::KubeSpanIdentity>();
-    #[cfg(feature = "def-kubespan")]
-    visitor.visit::<kubespan::KubeSpanPeerSpec>();
-    #[cfg(feature = "def-kubespan")]
-    visitor.visit::<kubespan::KubeSpanPeerStatus>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::KubeletConfig>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::KubeletKubeconfig>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::KubeletLifecycle>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::KubeletSecret>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::KubeletSpec>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::KubeletStatus>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::ExtensionServiceConfig>();
+    #[cfg(feature = "def-extensions")] visitor.visit::<extensions::ExtensionStatus>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::ExtraManifestsConfig>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::FsScrubSchedule>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::FsScrubStatus>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::HardwareAddress>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::HostDnsConfig>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::HostnameSpec>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::HostnameStatus>();
+    #[cfg(feature = "def-cluster")] visitor.visit::<cluster::Identity>();
+    #[cfg(feature = "def-cri")] visitor.visit::<cri::ImageCacheConfig>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::ImageFactorySchematic>();
+    #[cfg(feature = "def-security")] visitor.visit::<security::ImageVerificationRule>();
+    #[cfg(feature = "def-cluster")] visitor.visit::<cluster::Info>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::KernelCmdline>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::KernelModuleSpec>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::KernelModuleStatus>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::KernelParamDefaultSpec>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::KernelParamSpec>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::KernelParamStatus>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::KmsgLogConfig>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::KubePrismConfig>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::KubePrismEndpoints>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::KubePrismStatus>();
+    #[cfg(feature = "def-kubespan")] visitor.visit::<kubespan::KubeSpanConfig>();
+    #[cfg(feature = "def-kubespan")] visitor.visit::<kubespan::KubeSpanEndpoint>();
+    #[cfg(feature = "def-kubespan")] visitor.visit::<kubespan::KubeSpanIdentity>();
+    #[cfg(feature = "def-kubespan")] visitor.visit::<kubespan::KubeSpanPeerSpec>();
+    #[cfg(feature = "def-kubespan")] visitor.visit::<kubespan::KubeSpanPeerStatus>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::KubeletConfig>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::KubeletKubeconfig>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::KubeletLifecycle>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::KubeletSecret>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::KubeletSpec>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::KubeletStatus>();
     #[cfg(feature = "def-kubeaccess")]
     visitor.visit::<kubeaccess::KubernetesAccessConfig>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::KubernetesDynamicCert>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::KubernetesRootSecret>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::KubernetesSecret>();
-    #[cfg(feature = "def-storage")]
-    visitor.visit::<storage::LvmLogicalVolumeSpec>();
-    #[cfg(feature = "def-storage")]
-    visitor.visit::<storage::LvmLogicalVolumeStatus>();
-    #[cfg(feature = "def-storage")]
-    visitor.visit::<storage::LvmPhysicalVolumeSpec>();
-    #[cfg(feature = "def-storage")]
-    visitor.visit::<storage::LvmPhysicalVolumeStatus>();
-    #[cfg(feature = "def-storage")]
-    visitor.visit::<storage::LvmRefreshRequest>();
-    #[cfg(feature = "def-storage")]
-    visitor.visit::<storage::LvmValidationError>();
-    #[cfg(feature = "def-storage")]
-    visitor.visit::<storage::LvmVolumeGroupSpec>();
-    #[cfg(feature = "def-storage")]
-    visitor.visit::<storage::LvmVolumeGroupStatus>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::LinkAliasSpec>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::LinkRefresh>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::LinkSpec>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::LinkStatus>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::LoadedKernelModule>();
-    #[cfg(feature = "def-storage")]
-    visitor.visit::<storage::MdArraySpec>();
-    #[cfg(feature = "def-storage")]
-    visitor.visit::<storage::MdArrayStatus>();
-    #[cfg(feature = "def-storage")]
-    visitor.visit::<storage::MdRefreshRequest>();
-    #[cfg(feature = "def-config")]
-    visitor.visit::<config::MachineConfig>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::MachineResetSignal>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::MachineStatus>();
-    #[cfg(feature = "def-config")]
-    visitor.visit::<config::MachineType>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::MaintenanceRootSecret>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::MaintenanceServiceConfig>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::KubernetesDynamicCert>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::KubernetesRootSecret>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::KubernetesSecret>();
+    #[cfg(feature = "def-storage")] visitor.visit::<storage::LvmLogicalVolumeSpec>();
+    #[cfg(feature = "def-storage")] visitor.visit::<storage::LvmLogicalVolumeStatus>();
+    #[cfg(feature = "def-storage")] visitor.visit::<storage::LvmPhysicalVolumeSpec>();
+    #[cfg(feature = "def-storage")] visitor.visit::<storage::LvmPhysicalVolumeStatus>();
+    #[cfg(feature = "def-storage")] visitor.visit::<storage::LvmRefreshRequest>();
+    #[cfg(feature = "def-storage")] visitor.visit::<storage::LvmValidationError>();
+    #[cfg(feature = "def-storage")] visitor.visit::<storage::LvmVolumeGroupSpec>();
+    #[cfg(feature = "def-storage")] visitor.visit::<storage::LvmVolumeGroupStatus>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::LinkAliasSpec>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::LinkRefresh>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::LinkSpec>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::LinkStatus>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::LoadedKernelModule>();
+    #[cfg(feature = "def-storage")] visitor.visit::<storage::MdArraySpec>();
+    #[cfg(feature = "def-storage")] visitor.visit::<storage::MdArrayStatus>();
+    #[cfg(feature = "def-storage")] visitor.visit::<storage::MdRefreshRequest>();
+    #[cfg(feature = "def-config")] visitor.visit::<config::MachineConfig>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::MachineResetSignal>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::MachineStatus>();
+    #[cfg(feature = "def-config")] visitor.visit::<config::MachineType>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::MaintenanceRootSecret>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::MaintenanceServiceConfig>();
     #[cfg(feature = "def-runtime")]
     visitor.visit::<runtime::MaintenanceServiceRequest>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::ManifestStatus>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::Manifest>();
-    #[cfg(feature = "def-cluster")]
-    visitor.visit::<cluster::Member>();
-    #[cfg(feature = "def-hardware")]
-    visitor.visit::<hardware::MemoryModule>();
-    #[cfg(feature = "def-perf")]
-    visitor.visit::<perf::MemoryStat>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::MetaKey>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::MetaLoad>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::MountRequest>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::MountStatus>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::MountStatus>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::ManifestStatus>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::Manifest>();
+    #[cfg(feature = "def-cluster")] visitor.visit::<cluster::Member>();
+    #[cfg(feature = "def-hardware")] visitor.visit::<hardware::MemoryModule>();
+    #[cfg(feature = "def-perf")] visitor.visit::<perf::MemoryStat>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::MetaKey>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::MetaLoad>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::MountRequest>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::MountStatus>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::MountStatus>();
     visitor.visit::<crate::resource::meta::Namespace>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::NetworkStatus>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::NfTablesChain>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::NodeAddressFilter>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::NodeAddressSortAlgorithm>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::NodeAddress>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::NodeAnnotationSpec>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::NodeCordonedSpec>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::NodeIpConfig>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::NodeIp>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::NodeLabelSpec>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::NodeStatus>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::NodeTaintSpec>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::Nodename>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::OomAction>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::OsRootSecret>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::OperatorSpec>();
-    #[cfg(feature = "def-hardware")]
-    visitor.visit::<hardware::PciDevice>();
-    #[cfg(feature = "def-hardware")]
-    visitor.visit::<hardware::PciDriverRebindConfig>();
-    #[cfg(feature = "def-hardware")]
-    visitor.visit::<hardware::PciDriverRebindStatus>();
-    #[cfg(feature = "def-hardware")]
-    visitor.visit::<hardware::PcrStatus>();
-    #[cfg(feature = "def-etcd")]
-    visitor.visit::<etcd::PkiStatus>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::PlatformConfig>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::PlatformMetadata>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::ProbeSpec>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::ProbeStatus>();
-    #[cfg(feature = "def-hardware")]
-    visitor.visit::<hardware::Processor>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::RebootRequest>();
-    #[cfg(feature = "def-cri")]
-    visitor.visit::<cri::RegistryConfig>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::ResolverSpec>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::ResolverStatus>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::NetworkStatus>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::NfTablesChain>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::NodeAddressFilter>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::NodeAddressSortAlgorithm>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::NodeAddress>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::NodeAnnotationSpec>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::NodeCordonedSpec>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::NodeIpConfig>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::NodeIp>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::NodeLabelSpec>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::NodeStatus>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::NodeTaintSpec>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::Nodename>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::OomAction>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::OsRootSecret>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::OperatorSpec>();
+    #[cfg(feature = "def-hardware")] visitor.visit::<hardware::PciDevice>();
+    #[cfg(feature = "def-hardware")] visitor.visit::<hardware::PciDriverRebindConfig>();
+    #[cfg(feature = "def-hardware")] visitor.visit::<hardware::PciDriverRebindStatus>();
+    #[cfg(feature = "def-hardware")] visitor.visit::<hardware::PcrStatus>();
+    #[cfg(feature = "def-etcd")] visitor.visit::<etcd::PkiStatus>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::PlatformConfig>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::PlatformMetadata>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::ProbeSpec>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::ProbeStatus>();
+    #[cfg(feature = "def-hardware")] visitor.visit::<hardware::Processor>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::RebootRequest>();
+    #[cfg(feature = "def-cri")] visitor.visit::<cri::RegistryConfig>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::ResolverSpec>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::ResolverStatus>();
     visitor.visit::<crate::resource::meta::ResourceDefinition>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::RouteSpec>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::RouteStatus>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::RoutingRuleSpec>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::RoutingRuleStatus>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::SbomItem>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::SchedulerConfig>();
-    #[cfg(feature = "def-cri")]
-    visitor.visit::<cri::SeccompProfile>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::SecretStatus>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::SecurityState>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::ServicePid>();
-    #[cfg(feature = "def-v1alpha1")]
-    visitor.visit::<v1alpha1::Service>();
-    #[cfg(feature = "def-siderolink")]
-    visitor.visit::<siderolink::SiderolinkConfig>();
-    #[cfg(feature = "def-siderolink")]
-    visitor.visit::<siderolink::SiderolinkStatus>();
-    #[cfg(feature = "def-siderolink")]
-    visitor.visit::<siderolink::SiderolinkTunnel>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::StaticHost>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::StaticPodServerStatus>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::StaticPodStatus>();
-    #[cfg(feature = "def-k8s")]
-    visitor.visit::<k8s::StaticPod>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::SwapStatus>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::SystemDisk>();
-    #[cfg(feature = "def-hardware")]
-    visitor.visit::<hardware::SystemInformation>();
-    #[cfg(feature = "def-security")]
-    visitor.visit::<security::TufTrustedRoot>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::TimeServerSpec>();
-    #[cfg(feature = "def-network")]
-    visitor.visit::<network::TimeServerStatus>();
-    #[cfg(feature = "def-time")]
-    visitor.visit::<time::TimeStatus>();
-    #[cfg(feature = "def-secrets")]
-    visitor.visit::<secrets::TrustdCertificate>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::UnattendedInstallStatus>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::UniqueMachineToken>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::UserDiskConfigStatus>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::Version>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::VolumeConfig>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::VolumeLifecycle>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::VolumeMountRequest>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::VolumeMountStatus>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::VolumeStatus>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::VolumeTrimSchedule>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::WatchdogTimerConfig>();
-    #[cfg(feature = "def-runtime")]
-    visitor.visit::<runtime::WatchdogTimerStatus>();
-    #[cfg(feature = "def-block")]
-    visitor.visit::<block::ZswapStatus>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::RouteSpec>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::RouteStatus>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::RoutingRuleSpec>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::RoutingRuleStatus>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::SbomItem>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::SchedulerConfig>();
+    #[cfg(feature = "def-cri")] visitor.visit::<cri::SeccompProfile>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::SecretStatus>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::SecurityState>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::ServicePid>();
+    #[cfg(feature = "def-v1alpha1")] visitor.visit::<v1alpha1::Service>();
+    #[cfg(feature = "def-siderolink")] visitor.visit::<siderolink::SiderolinkConfig>();
+    #[cfg(feature = "def-siderolink")] visitor.visit::<siderolink::SiderolinkStatus>();
+    #[cfg(feature = "def-siderolink")] visitor.visit::<siderolink::SiderolinkTunnel>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::StaticHost>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::StaticPodServerStatus>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::StaticPodStatus>();
+    #[cfg(feature = "def-k8s")] visitor.visit::<k8s::StaticPod>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::SwapStatus>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::SystemDisk>();
+    #[cfg(feature = "def-hardware")] visitor.visit::<hardware::SystemInformation>();
+    #[cfg(feature = "def-security")] visitor.visit::<security::TufTrustedRoot>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::TimeServerSpec>();
+    #[cfg(feature = "def-network")] visitor.visit::<network::TimeServerStatus>();
+    #[cfg(feature = "def-time")] visitor.visit::<time::TimeStatus>();
+    #[cfg(feature = "def-secrets")] visitor.visit::<secrets::TrustdCertificate>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::UnattendedInstallStatus>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::UniqueMachineToken>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::UserDiskConfigStatus>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::Version>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::VolumeConfig>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::VolumeLifecycle>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::VolumeMountRequest>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::VolumeMountStatus>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::VolumeStatus>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::VolumeTrimSchedule>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::WatchdogTimerConfig>();
+    #[cfg(feature = "def-runtime")] visitor.visit::<runtime::WatchdogTimerStatus>();
+    #[cfg(feature = "def-block")] visitor.visit::<block::ZswapStatus>();
 }

@@ -50,7 +50,9 @@ impl crate::resource::Resource for AddressSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -110,7 +112,9 @@ impl crate::resource::Resource for AddressStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -158,7 +162,10 @@ impl BgpInstanceConfig {
             neighbors: convert::list(raw.neighbors, BgpNeighborConfigSpec::from_proto)?,
             vrf: raw.vrf,
             vrf_table: raw.vrf_table.into(),
-            import_routes: convert::list(raw.import_routes, BgpImportRouteSpec::from_proto)?,
+            import_routes: convert::list(
+                raw.import_routes,
+                BgpImportRouteSpec::from_proto,
+            )?,
             install_routes: raw.install_routes,
         })
     }
@@ -168,8 +175,12 @@ impl crate::resource::Resource for BgpInstanceConfig {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -227,8 +238,12 @@ impl crate::resource::Resource for BgpPeerStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -255,12 +270,14 @@ impl crate::resource::Resource for DnsResolveCache {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
-pub use crate::resource::by_hand::device_config_spec::*;
 pub use crate::resource::by_hand::dns_upstream::*;
+pub use crate::resource::by_hand::device_config_spec::*;
 /// Spec of an `EthernetSpecs.net.talos.dev` resource: wanted ethtool settings of one link. Since
 /// Talos v1.10.
 ///
@@ -296,7 +313,9 @@ impl crate::resource::Resource for EthernetSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -352,7 +371,9 @@ impl crate::resource::Resource for EthernetStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -385,7 +406,9 @@ impl crate::resource::Resource for HardwareAddress {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -414,7 +437,10 @@ impl HostDnsConfig {
     ) -> Result<Self, crate::resource::DecodeError> {
         Ok(Self {
             enabled: raw.enabled,
-            listen_addresses: convert::list(raw.listen_addresses, convert::socket_of_list)?,
+            listen_addresses: convert::list(
+                raw.listen_addresses,
+                convert::socket_of_list,
+            )?,
             service_host_dns_address: convert::ip(raw.service_host_dns_address)?,
             resolve_member_names: raw.resolve_member_names,
             service_host_dns_address_v6: convert::ip(raw.service_host_dns_address_v6)?,
@@ -427,7 +453,9 @@ impl crate::resource::Resource for HostDnsConfig {
     const DEFAULT_ID: Option<&'static str> = Some("config");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -462,7 +490,9 @@ impl crate::resource::Resource for HostnameSpec {
     const DEFAULT_ID: Option<&'static str> = Some("hostname");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -494,7 +524,9 @@ impl crate::resource::Resource for HostnameStatus {
     const DEFAULT_ID: Option<&'static str> = Some("hostname");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -520,8 +552,12 @@ impl crate::resource::Resource for LinkAliasSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 12));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 12),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -539,9 +575,7 @@ impl LinkRefresh {
     pub(crate) fn from_proto(
         raw: talos_proto::definitions::network::LinkRefreshSpec,
     ) -> Result<Self, crate::resource::DecodeError> {
-        Ok(Self {
-            generation: raw.generation,
-        })
+        Ok(Self { generation: raw.generation })
     }
 }
 impl crate::resource::Resource for LinkRefresh {
@@ -550,7 +584,9 @@ impl crate::resource::Resource for LinkRefresh {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -619,7 +655,10 @@ impl LinkSpec {
             bridge_slave: raw.bridge_slave.map(BridgeSlave::from_proto).transpose()?,
             vlan: raw.vlan.map(VlanSpec::from_proto).transpose()?,
             bond_master: raw.bond_master.map(BondMasterSpec::from_proto).transpose()?,
-            bridge_master: raw.bridge_master.map(BridgeMasterSpec::from_proto).transpose()?,
+            bridge_master: raw
+                .bridge_master
+                .map(BridgeMasterSpec::from_proto)
+                .transpose()?,
             wireguard: raw.wireguard.map(WireguardSpec::from_proto).transpose()?,
             config_layer: raw.config_layer.into(),
             hardware_address: raw.hardware_address,
@@ -636,20 +675,26 @@ impl crate::resource::Resource for LinkSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
-        static SHAPE: convert::Shape = convert::Shape(&[
-            convert::Mend::Inside(10, &convert::Shape(&[convert::Mend::Fixed32(1)])),
-            convert::Mend::Inside(
-                11,
-                &convert::Shape(&[
-                    convert::Mend::Fixed32(18),
-                    convert::Mend::Fixed32(19),
-                    convert::Mend::Fixed32(20),
-                    convert::Mend::Fixed32(22),
-                    convert::Mend::Fixed32(23),
-                ]),
-            ),
-        ]);
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
+        static SHAPE: convert::Shape = convert::Shape(
+            &[
+                convert::Mend::Inside(10, &convert::Shape(&[convert::Mend::Fixed32(1)])),
+                convert::Mend::Inside(
+                    11,
+                    &convert::Shape(
+                        &[
+                            convert::Mend::Fixed32(18),
+                            convert::Mend::Fixed32(19),
+                            convert::Mend::Fixed32(20),
+                            convert::Mend::Fixed32(22),
+                            convert::Mend::Fixed32(23),
+                        ],
+                    ),
+                ),
+            ],
+        );
         Self::from_proto(convert::decode(&spec.proto, Some(&SHAPE))?)
     }
 }
@@ -763,7 +808,10 @@ impl LinkStatus {
             port: raw.port.into(),
             duplex: raw.duplex.into(),
             vlan: raw.vlan.map(VlanSpec::from_proto).transpose()?,
-            bridge_master: raw.bridge_master.map(BridgeMasterSpec::from_proto).transpose()?,
+            bridge_master: raw
+                .bridge_master
+                .map(BridgeMasterSpec::from_proto)
+                .transpose()?,
             bond_master: raw.bond_master.map(BondMasterSpec::from_proto).transpose()?,
             wireguard: raw.wireguard.map(WireguardSpec::from_proto).transpose()?,
             permanent_addr: raw.permanent_addr.into(),
@@ -780,20 +828,26 @@ impl crate::resource::Resource for LinkStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
-        static SHAPE: convert::Shape = convert::Shape(&[
-            convert::Mend::Inside(26, &convert::Shape(&[convert::Mend::Fixed32(1)])),
-            convert::Mend::Inside(
-                28,
-                &convert::Shape(&[
-                    convert::Mend::Fixed32(18),
-                    convert::Mend::Fixed32(19),
-                    convert::Mend::Fixed32(20),
-                    convert::Mend::Fixed32(22),
-                    convert::Mend::Fixed32(23),
-                ]),
-            ),
-        ]);
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
+        static SHAPE: convert::Shape = convert::Shape(
+            &[
+                convert::Mend::Inside(26, &convert::Shape(&[convert::Mend::Fixed32(1)])),
+                convert::Mend::Inside(
+                    28,
+                    &convert::Shape(
+                        &[
+                            convert::Mend::Fixed32(18),
+                            convert::Mend::Fixed32(19),
+                            convert::Mend::Fixed32(20),
+                            convert::Mend::Fixed32(22),
+                            convert::Mend::Fixed32(23),
+                        ],
+                    ),
+                ),
+            ],
+        );
         Self::from_proto(convert::decode(&spec.proto, Some(&SHAPE))?)
     }
 }
@@ -831,7 +885,9 @@ impl crate::resource::Resource for NetworkStatus {
     const DEFAULT_ID: Option<&'static str> = Some("status");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -872,32 +928,57 @@ impl crate::resource::Resource for NfTablesChain {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
-        static SHAPE: convert::Shape = convert::Shape(&[convert::Mend::Inside(
-            4,
-            &convert::Shape(&[
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
+        static SHAPE: convert::Shape = convert::Shape(
+            &[
                 convert::Mend::Inside(
-                    7,
-                    &convert::Shape(&[
-                        convert::Mend::Inside(
-                            2,
-                            &convert::Shape(&[convert::Mend::Inside(
-                                1,
-                                &convert::Shape(&[convert::Mend::Fixed32(1), convert::Mend::Fixed32(2)]),
-                            )]),
-                        ),
-                        convert::Mend::Inside(
-                            3,
-                            &convert::Shape(&[convert::Mend::Inside(
-                                1,
-                                &convert::Shape(&[convert::Mend::Fixed32(1), convert::Mend::Fixed32(2)]),
-                            )]),
-                        ),
-                    ]),
+                    4,
+                    &convert::Shape(
+                        &[
+                            convert::Mend::Inside(
+                                7,
+                                &convert::Shape(
+                                    &[
+                                        convert::Mend::Inside(
+                                            2,
+                                            &convert::Shape(
+                                                &[
+                                                    convert::Mend::Inside(
+                                                        1,
+                                                        &convert::Shape(
+                                                            &[convert::Mend::Fixed32(1), convert::Mend::Fixed32(2)],
+                                                        ),
+                                                    ),
+                                                ],
+                                            ),
+                                        ),
+                                        convert::Mend::Inside(
+                                            3,
+                                            &convert::Shape(
+                                                &[
+                                                    convert::Mend::Inside(
+                                                        1,
+                                                        &convert::Shape(
+                                                            &[convert::Mend::Fixed32(1), convert::Mend::Fixed32(2)],
+                                                        ),
+                                                    ),
+                                                ],
+                                            ),
+                                        ),
+                                    ],
+                                ),
+                            ),
+                            convert::Mend::Inside(
+                                9,
+                                &convert::Shape(&[convert::Mend::Fixed32(1)]),
+                            ),
+                        ],
+                    ),
                 ),
-                convert::Mend::Inside(9, &convert::Shape(&[convert::Mend::Fixed32(1)])),
-            ]),
-        )]);
+            ],
+        );
         Self::from_proto(convert::decode(&spec.proto, Some(&SHAPE))?)
     }
 }
@@ -918,7 +999,10 @@ impl NodeAddressFilter {
         raw: talos_proto::definitions::network::NodeAddressFilterSpec,
     ) -> Result<Self, crate::resource::DecodeError> {
         Ok(Self {
-            include_subnets: convert::list(raw.include_subnets, convert::prefix_of_list)?,
+            include_subnets: convert::list(
+                raw.include_subnets,
+                convert::prefix_of_list,
+            )?,
             exclude_subnets: convert::list(raw.exclude_subnets, convert::prefix_of_list)?,
         })
     }
@@ -929,7 +1013,9 @@ impl crate::resource::Resource for NodeAddressFilter {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -958,7 +1044,9 @@ impl crate::resource::Resource for NodeAddressSortAlgorithm {
     const DEFAULT_ID: Option<&'static str> = Some("default");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -991,7 +1079,9 @@ impl crate::resource::Resource for NodeAddress {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1038,7 +1128,9 @@ impl crate::resource::Resource for OperatorSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1096,24 +1188,39 @@ impl crate::resource::Resource for PlatformConfig {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 12));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
-        static SHAPE: convert::Shape = convert::Shape(&[convert::Mend::Inside(
-            2,
-            &convert::Shape(&[
-                convert::Mend::Inside(10, &convert::Shape(&[convert::Mend::Fixed32(1)])),
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 12),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
+        static SHAPE: convert::Shape = convert::Shape(
+            &[
                 convert::Mend::Inside(
-                    11,
-                    &convert::Shape(&[
-                        convert::Mend::Fixed32(18),
-                        convert::Mend::Fixed32(19),
-                        convert::Mend::Fixed32(20),
-                        convert::Mend::Fixed32(22),
-                        convert::Mend::Fixed32(23),
-                    ]),
+                    2,
+                    &convert::Shape(
+                        &[
+                            convert::Mend::Inside(
+                                10,
+                                &convert::Shape(&[convert::Mend::Fixed32(1)]),
+                            ),
+                            convert::Mend::Inside(
+                                11,
+                                &convert::Shape(
+                                    &[
+                                        convert::Mend::Fixed32(18),
+                                        convert::Mend::Fixed32(19),
+                                        convert::Mend::Fixed32(20),
+                                        convert::Mend::Fixed32(22),
+                                        convert::Mend::Fixed32(23),
+                                    ],
+                                ),
+                            ),
+                        ],
+                    ),
                 ),
-            ]),
-        )]);
+            ],
+        );
         Self::from_proto(convert::decode(&spec.proto, Some(&SHAPE))?)
     }
 }
@@ -1154,7 +1261,9 @@ impl crate::resource::Resource for ProbeSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1186,7 +1295,9 @@ impl crate::resource::Resource for ProbeStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1227,7 +1338,9 @@ impl crate::resource::Resource for ResolverSpec {
     const DEFAULT_ID: Option<&'static str> = Some("resolvers");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1262,7 +1375,9 @@ impl crate::resource::Resource for ResolverStatus {
     const DEFAULT_ID: Option<&'static str> = Some("resolvers");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1332,7 +1447,9 @@ impl crate::resource::Resource for RouteSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1400,7 +1517,9 @@ impl crate::resource::Resource for RouteStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1458,8 +1577,12 @@ impl crate::resource::Resource for RoutingRuleSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 13));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 13),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1514,8 +1637,12 @@ impl crate::resource::Resource for RoutingRuleStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 13));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 13),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1543,8 +1670,12 @@ impl crate::resource::Resource for StaticHost {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1580,7 +1711,9 @@ impl crate::resource::Resource for TimeServerSpec {
     const DEFAULT_ID: Option<&'static str> = Some("timeservers");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1613,7 +1746,9 @@ impl crate::resource::Resource for TimeServerStatus {
     const DEFAULT_ID: Option<&'static str> = Some("timeservers");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -2190,8 +2325,14 @@ impl NfTablesAddressMatch {
         raw: talos_proto::definitions::network::NfTablesAddressMatch,
     ) -> Result<Self, crate::resource::DecodeError> {
         Ok(Self {
-            include_subnets: convert::list(raw.include_subnets, convert::prefix_of_list)?,
-            exclude_subnets: convert::list(raw.exclude_subnets, convert::prefix_of_list)?,
+            include_subnets: convert::list(
+                raw.include_subnets,
+                convert::prefix_of_list,
+            )?,
+            exclude_subnets: convert::list(
+                raw.exclude_subnets,
+                convert::prefix_of_list,
+            )?,
             invert: raw.invert,
         })
     }
@@ -2410,7 +2551,10 @@ impl NfTablesRule {
                 .map(NfTablesIfNameMatch::from_proto)
                 .transpose()?,
             clamp_mss: raw.clamp_mss.map(NfTablesClampMss::from_proto).transpose()?,
-            match_limit: raw.match_limit.map(NfTablesLimitMatch::from_proto).transpose()?,
+            match_limit: raw
+                .match_limit
+                .map(NfTablesLimitMatch::from_proto)
+                .transpose()?,
             match_conntrack_state: raw
                 .match_conntrack_state
                 .map(NfTablesConntrackStateMatch::from_proto)
@@ -2432,10 +2576,7 @@ impl PortRange {
     pub(crate) fn from_proto(
         raw: talos_proto::definitions::network::PortRange,
     ) -> Result<Self, crate::resource::DecodeError> {
-        Ok(Self {
-            lo: raw.lo,
-            hi: raw.hi,
-        })
+        Ok(Self { lo: raw.lo, hi: raw.hi })
     }
 }
 /// One next hop of a multipath route. Since Talos v1.14.
@@ -2596,9 +2737,7 @@ impl VrfMasterSpec {
     pub(crate) fn from_proto(
         raw: talos_proto::definitions::network::VrfMasterSpec,
     ) -> Result<Self, crate::resource::DecodeError> {
-        Ok(Self {
-            table: raw.table.into(),
-        })
+        Ok(Self { table: raw.table.into() })
     }
 }
 /// Membership of a link in a VRF. Since Talos v1.13.
@@ -2628,9 +2767,7 @@ impl VethSpec {
     pub(crate) fn from_proto(
         raw: talos_proto::definitions::network::VethSpec,
     ) -> Result<Self, crate::resource::DecodeError> {
-        Ok(Self {
-            peer_name: raw.peer_name,
-        })
+        Ok(Self { peer_name: raw.peer_name })
     }
 }
 /// One peer of a WireGuard link.
@@ -2656,7 +2793,9 @@ impl WireguardPeer {
             public_key: raw.public_key,
             preshared_key: raw.preshared_key.into(),
             endpoint: raw.endpoint,
-            persistent_keepalive_interval: convert::duration(raw.persistent_keepalive_interval)?,
+            persistent_keepalive_interval: convert::duration(
+                raw.persistent_keepalive_interval,
+            )?,
             allowed_ips: convert::list(raw.allowed_ips, convert::prefix_of_list)?,
         })
     }

@@ -49,7 +49,9 @@ impl crate::resource::Resource for CpuStats {
     const DEFAULT_ID: Option<&'static str> = Some("latest");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -223,7 +225,9 @@ impl crate::resource::Resource for MemoryStat {
     const DEFAULT_ID: Option<&'static str> = Some("latest");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }

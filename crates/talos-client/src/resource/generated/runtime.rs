@@ -39,8 +39,12 @@ impl crate::resource::Resource for ApiServiceConfig {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("apid");
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 13));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 13),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -68,8 +72,12 @@ impl crate::resource::Resource for BootId {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("boot-id");
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -97,8 +105,12 @@ impl crate::resource::Resource for BootedEntry {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("bootedentry");
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 11));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 11),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -125,7 +137,9 @@ impl crate::resource::Resource for DevicesStatus {
     const DEFAULT_ID: Option<&'static str> = Some("devices");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -158,7 +172,9 @@ impl crate::resource::Resource for Diagnostic {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -176,9 +192,7 @@ impl Environment {
     pub(crate) fn from_proto(
         raw: talos_proto::definitions::runtime::EnvironmentSpec,
     ) -> Result<Self, crate::resource::DecodeError> {
-        Ok(Self {
-            variables: raw.variables,
-        })
+        Ok(Self { variables: raw.variables })
     }
 }
 impl crate::resource::Resource for Environment {
@@ -186,8 +200,12 @@ impl crate::resource::Resource for Environment {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 13));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 13),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -205,9 +223,7 @@ impl EventSinkConfig {
     pub(crate) fn from_proto(
         raw: talos_proto::definitions::runtime::EventSinkConfigSpec,
     ) -> Result<Self, crate::resource::DecodeError> {
-        Ok(Self {
-            endpoint: raw.endpoint,
-        })
+        Ok(Self { endpoint: raw.endpoint })
     }
 }
 impl crate::resource::Resource for EventSinkConfig {
@@ -216,7 +232,9 @@ impl crate::resource::Resource for EventSinkConfig {
     const DEFAULT_ID: Option<&'static str> = Some("event-sink");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -246,7 +264,9 @@ impl crate::resource::Resource for ExtensionServiceConfigStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -279,7 +299,9 @@ impl crate::resource::Resource for ExtensionServiceConfig {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -314,8 +336,12 @@ impl crate::resource::Resource for ImageFactorySchematic {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("image-factory-schematic");
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -341,8 +367,12 @@ impl crate::resource::Resource for KernelCmdline {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("cmdline");
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 11));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 11),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -374,7 +404,9 @@ impl crate::resource::Resource for KernelModuleSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -418,8 +450,12 @@ impl crate::resource::Resource for KernelModuleStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -452,7 +488,9 @@ impl crate::resource::Resource for KernelParamDefaultSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -485,7 +523,9 @@ impl crate::resource::Resource for KernelParamSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -521,7 +561,9 @@ impl crate::resource::Resource for KernelParamStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -550,7 +592,9 @@ impl crate::resource::Resource for KmsgLogConfig {
     const DEFAULT_ID: Option<&'static str> = Some("kmsg-log");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -592,8 +636,12 @@ impl crate::resource::Resource for LoadedKernelModule {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 11));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 11),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -607,7 +655,9 @@ impl crate::resource::Resource for MachineResetSignal {
     const DEFAULT_ID: Option<&'static str> = Some("machine");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         let _ = spec;
         Ok(Self {})
     }
@@ -631,7 +681,10 @@ impl MaintenanceServiceConfig {
     ) -> Result<Self, crate::resource::DecodeError> {
         Ok(Self {
             listen_address: raw.listen_address,
-            reachable_addresses: convert::list(raw.reachable_addresses, convert::ip_of_list)?,
+            reachable_addresses: convert::list(
+                raw.reachable_addresses,
+                convert::ip_of_list,
+            )?,
         })
     }
 }
@@ -641,7 +694,9 @@ impl crate::resource::Resource for MaintenanceServiceConfig {
     const DEFAULT_ID: Option<&'static str> = Some("maintenance");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -655,7 +710,9 @@ impl crate::resource::Resource for MaintenanceServiceRequest {
     const DEFAULT_ID: Option<&'static str> = Some("maintenance");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         let _ = spec;
         Ok(Self {})
     }
@@ -685,7 +742,9 @@ impl crate::resource::Resource for MetaKey {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -712,7 +771,9 @@ impl crate::resource::Resource for MetaLoad {
     const DEFAULT_ID: Option<&'static str> = Some("meta-loaded");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -757,7 +818,9 @@ impl crate::resource::Resource for MountStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -791,8 +854,12 @@ impl crate::resource::Resource for OomAction {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 12));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 12),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -854,7 +921,9 @@ impl crate::resource::Resource for PlatformMetadata {
     const DEFAULT_ID: Option<&'static str> = Some("platformmetadata");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -867,8 +936,12 @@ impl crate::resource::Resource for RebootRequest {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("reboot-request");
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         let _ = spec;
         Ok(Self {})
     }
@@ -912,8 +985,12 @@ impl crate::resource::Resource for SbomItem {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 11));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 11),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -963,7 +1040,9 @@ impl crate::resource::Resource for SecurityState {
     const DEFAULT_ID: Option<&'static str> = Some("securitystate");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -994,8 +1073,12 @@ impl crate::resource::Resource for ServicePid {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 13));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 13),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1030,8 +1113,12 @@ impl crate::resource::Resource for UnattendedInstallStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("unattended-install");
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1049,9 +1136,7 @@ impl UniqueMachineToken {
     pub(crate) fn from_proto(
         raw: talos_proto::definitions::runtime::UniqueMachineTokenSpec,
     ) -> Result<Self, crate::resource::DecodeError> {
-        Ok(Self {
-            token: raw.token.into(),
-        })
+        Ok(Self { token: raw.token.into() })
     }
 }
 impl crate::resource::Resource for UniqueMachineToken {
@@ -1060,7 +1145,9 @@ impl crate::resource::Resource for UniqueMachineToken {
     const DEFAULT_ID: Option<&'static str> = Some("unique-machine-token");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1092,7 +1179,9 @@ impl crate::resource::Resource for Version {
     const DEFAULT_ID: Option<&'static str> = Some("version");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1125,7 +1214,9 @@ impl crate::resource::Resource for WatchdogTimerConfig {
     const DEFAULT_ID: Option<&'static str> = Some("timer");
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1160,7 +1251,9 @@ impl crate::resource::Resource for WatchdogTimerStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -1199,7 +1292,10 @@ impl MachineStatusStatus {
     ) -> Result<Self, crate::resource::DecodeError> {
         Ok(Self {
             ready: raw.ready,
-            unmet_conditions: convert::list(raw.unmet_conditions, UnmetCondition::from_proto)?,
+            unmet_conditions: convert::list(
+                raw.unmet_conditions,
+                UnmetCondition::from_proto,
+            )?,
         })
     }
 }

@@ -39,7 +39,9 @@ impl crate::resource::Resource for ApiCertificate {
     const DEFAULT_ID: Option<&'static str> = Some("api");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -75,7 +77,9 @@ impl crate::resource::Resource for CertSan {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -104,8 +108,12 @@ impl crate::resource::Resource for EncryptionSalt {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("salt");
     const SENSITIVE: bool = true;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 11));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 11),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -134,7 +142,9 @@ impl crate::resource::Resource for EtcdRootSecret {
     const DEFAULT_ID: Option<&'static str> = Some("etcd");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -172,7 +182,9 @@ impl crate::resource::Resource for EtcdSecret {
     const DEFAULT_ID: Option<&'static str> = Some("etcd");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -214,7 +226,9 @@ impl crate::resource::Resource for KubeletSecret {
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -239,7 +253,9 @@ impl KubernetesDynamicCert {
     ) -> Result<Self, crate::resource::DecodeError> {
         Ok(Self {
             api_server: convert::certificate_and_key(raw.api_server)?,
-            api_server_kubelet_client: convert::certificate_and_key(raw.api_server_kubelet_client)?,
+            api_server_kubelet_client: convert::certificate_and_key(
+                raw.api_server_kubelet_client,
+            )?,
             front_proxy: convert::certificate_and_key(raw.front_proxy)?,
         })
     }
@@ -250,7 +266,9 @@ impl crate::resource::Resource for KubernetesDynamicCert {
     const DEFAULT_ID: Option<&'static str> = Some("k8s-dynamic-certs");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -330,7 +348,10 @@ impl KubernetesRootSecret {
             api_server_ips: convert::list(raw.api_server_ips, convert::ip_of_list)?,
             accepted_cas: convert::list(raw.accepted_c_as, convert::certificate)?,
             etcd_encryption_config: convert::value(raw.etcd_encryption_config)?,
-            accepted_aggregator_cas: convert::list(raw.accepted_aggregator_c_as, convert::certificate)?,
+            accepted_aggregator_cas: convert::list(
+                raw.accepted_aggregator_c_as,
+                convert::certificate,
+            )?,
             service_account_accepted_keys: convert::list(
                 raw.service_account_accepted_keys,
                 convert::key_of_list,
@@ -347,7 +368,9 @@ impl crate::resource::Resource for KubernetesRootSecret {
     const DEFAULT_ID: Option<&'static str> = Some("k8s");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -386,7 +409,9 @@ impl crate::resource::Resource for KubernetesSecret {
     const DEFAULT_ID: Option<&'static str> = Some("k8s-certs");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -416,7 +441,9 @@ impl crate::resource::Resource for MaintenanceRootSecret {
     const DEFAULT_ID: Option<&'static str> = Some("maintenance");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -460,7 +487,9 @@ impl crate::resource::Resource for OsRootSecret {
     const DEFAULT_ID: Option<&'static str> = Some("os");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -492,7 +521,9 @@ impl crate::resource::Resource for TrustdCertificate {
     const DEFAULT_ID: Option<&'static str> = Some("trustd");
     const SENSITIVE: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }

@@ -46,8 +46,12 @@ impl crate::resource::Resource for ImageVerificationRule {
     const NAMESPACE: &'static str = "security";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 13));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 13),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -78,8 +82,12 @@ impl crate::resource::Resource for TufTrustedRoot {
     const NAMESPACE: &'static str = "security";
     const DEFAULT_ID: Option<&'static str> = Some("trusted_root.json");
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 13));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 13),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }

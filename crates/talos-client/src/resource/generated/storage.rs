@@ -45,8 +45,12 @@ impl crate::resource::Resource for LvmLogicalVolumeSpec {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -182,8 +186,12 @@ impl crate::resource::Resource for LvmLogicalVolumeStatus {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -214,8 +222,12 @@ impl crate::resource::Resource for LvmPhysicalVolumeSpec {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -301,8 +313,12 @@ impl crate::resource::Resource for LvmPhysicalVolumeStatus {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -328,8 +344,12 @@ impl crate::resource::Resource for LvmRefreshRequest {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = Some("refresh");
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -361,8 +381,12 @@ impl crate::resource::Resource for LvmValidationError {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -394,8 +418,12 @@ impl crate::resource::Resource for LvmVolumeGroupSpec {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -502,8 +530,12 @@ impl crate::resource::Resource for LvmVolumeGroupStatus {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -537,8 +569,12 @@ impl crate::resource::Resource for MdArraySpec {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -596,8 +632,12 @@ impl crate::resource::Resource for MdArrayStatus {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }
@@ -623,8 +663,12 @@ impl crate::resource::Resource for MdRefreshRequest {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
-    const SINCE: Option<talos_proto::methods::Release> = Some(talos_proto::methods::Release::new(1, 14));
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    const SINCE: Option<talos_proto::methods::Release> = Some(
+        talos_proto::methods::Release::new(1, 14),
+    );
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }

@@ -12,7 +12,9 @@ impl crate::resource::Resource for AcquireConfigSpec {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         let _ = spec;
         Ok(Self {})
     }
@@ -27,7 +29,9 @@ impl crate::resource::Resource for AcquireConfigStatus {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         let _ = spec;
         Ok(Self {})
     }
@@ -64,7 +68,9 @@ impl crate::resource::Resource for Service {
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
     const SINCE: Option<talos_proto::methods::Release> = None;
-    fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {
+    fn decode(
+        spec: crate::resource::RawSpec,
+    ) -> Result<Self, crate::resource::DecodeError> {
         Self::from_proto(convert::decode(&spec.proto, None)?)
     }
 }

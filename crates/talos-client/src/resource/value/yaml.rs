@@ -50,10 +50,7 @@ fn documents(text: &str) -> impl Iterator<Item = Result<Value, YamlError>> {
             document.map_err(|error| {
                 let at = error.location();
                 let (line, column) = at.map_or((0, 0), |at| (at.line(), at.column()));
-                YamlError {
-                    line: line as u64,
-                    column: column as u64,
-                }
+                YamlError { line, column }
             })
         })
         .collect();

@@ -79,7 +79,7 @@ async fn a_change_is_repeated_until_nobody_was_faster() {
     assert_eq!((tries, stored.spec.yaml.as_str()), (3, "theirs: 1\nours: 1\n"));
 }
 
-// covers: cosi.resource.State/Teardown, cosi.resource.State/Destroy
+// covers: cosi.resource.State/Teardown, cosi.resource.State/Destroy, cosi.resource.State/TeardownAndDestroy
 #[tokio::test]
 async fn finalizers_are_waited_for() {
     let (state, widgets) = server().await;
