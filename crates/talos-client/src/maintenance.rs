@@ -18,7 +18,7 @@
 //! Callers are `os:reader` there, which may also apply a configuration, or `os:admin` over SideroLink. Up to Talos v1.12
 //! maintenance mode is a small server of its own, which knows a few calls only. When a configuration is applied, the machine
 //! ends all connections and comes back as a node of its cluster, with other certificates: make a
-//! [`Client`](crate::Client) for it then.
+//! [`Client`] for it then.
 
 use talos_transport::{Endpoint, Fingerprint, NodeName, ServerVerification, TlsConfig};
 

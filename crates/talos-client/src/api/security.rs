@@ -91,7 +91,7 @@ impl TrustdClient {
     /// # Errors
     ///
     /// `InvalidInput` for an empty request; nothing is sent then. `Unauthenticated` for a wrong token,
-    /// `InvalidArgument` for what is no certificate request, and every [`ErrorKind`](crate::ErrorKind) of a call.
+    /// `InvalidArgument` for what is no certificate request, and every [`ErrorKind`] of a call.
     ///
     /// # Cancel safety
     ///

@@ -170,7 +170,7 @@ impl<'a> Resources<'a> {
     ///
     /// `NotFound` where it does not exist, `PermissionDenied` for a sensitive type without `os:admin` and
     /// for a type that the node does not have, `Malformed` for a spec that does not decode, and every
-    /// [`ErrorKind`](crate::ErrorKind) of a call.
+    /// [`ErrorKind`] of a call.
     ///
     /// # Cancel safety
     ///

@@ -10,7 +10,7 @@ use talos_client::{
     ErrorKind,
     api::security::{TrustdClient, TrustdClientBuilder},
     proto::securityapi as proto,
-    transport::ServerVerification,
+    transport::{Fingerprint, ServerVerification},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::{
@@ -20,7 +20,7 @@ use tokio_rustls::{
 use tonic::{Request, Response, Status};
 use tower::ServiceExt as _;
 
-use crate::support::shown;
+use crate::support::{Sim, shown};
 
 const TOKEN: &str = "abcdef.0123456789abcdef";
 
@@ -159,4 +159,33 @@ async fn a_wrong_token_and_a_wrong_request_are_refused_and_the_token_is_not_show
         "{error:#}"
     );
     assert!(served.trustd.received.lock().expect("no panic").is_empty());
+}
+
+// covers: securityapi.SecurityService/Certificate
+#[tokio::test]
+async fn the_trustd_of_a_cluster_signs_for_servers() {
+    let sim = Sim::start().await;
+    let node = sim.cluster.node(1);
+    let address = node.trustd_addr().expect("serves").expect("a control plane node");
+    let builder = |token: &str| {
+        TrustdClient::builder(token)
+            .endpoints([address.to_string()])
+            .verification(ServerVerification::ca_pem(sim.cluster.ca_pem()).expect("a CA"))
+    };
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
+    let csr = rcgen::CertificateParams::new(["worker.example.org".to_owned()])
+        .and_then(|params| params.serialize_request(&key))
+        .and_then(|csr| csr.pem())
+        .expect("a request");
+
+    let trustd = builder(sim.cluster.machine_token()).build().expect("a client");
+    let signed = trustd.certificate(csr.clone()).await.expect("signed");
+    assert_eq!(signed.ca_pem, sim.cluster.ca_pem());
+    Fingerprint::of_certificate_pem(&signed.certificate_pem).expect("a certificate");
+
+    let stranger = builder("wrong.token").build().expect("a client");
+    let error = stranger.certificate(csr).await.expect_err("a wrong token");
+    assert_eq!(error.message(), Some("invalid token"), "{error:#}");
+    let error = trustd.certificate("nonsense").await.expect_err("no CSR");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error:#}");
 }
