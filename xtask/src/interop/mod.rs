@@ -53,6 +53,7 @@ pub fn run(arguments: &Interop, output: &mut dyn Write) -> Result<ExitCode> {
 
     writeln!(output, "== interop: build and check the Go programs")?;
     let binaries = scratch.path().join("bin");
+    std::fs::create_dir(&binaries).context("making a folder for the programs")?;
     for arguments in [
         vec!["vet", "./..."],
         vec!["test", "./..."],
