@@ -17,6 +17,7 @@
 //! process default.
 
 mod der;
+mod digest;
 mod error;
 mod expiry;
 mod fingerprint;
@@ -37,6 +38,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls_pki_types::ServerName;
 
 pub use self::der::CertificateFacts;
+pub use self::digest::Sha256;
 pub use self::error::TlsError;
 pub use self::expiry::Validity;
 pub use self::fingerprint::{Fingerprint, FingerprintError};

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::hash::HashAlgorithm;
+use rustls::crypto::hash::{Hash, HashAlgorithm};
 
 use super::TlsError;
 
@@ -33,18 +33,22 @@ fn compiled_in() -> Option<Arc<CryptoProvider>> {
     None
 }
 
-/// SHA-256 by way of the provider's cipher suites; `None` if it has none that uses SHA-256.
-pub(crate) fn sha256(provider: &CryptoProvider, data: &[u8]) -> Option<[u8; 32]> {
+/// SHA-256 of the provider's cipher suites; `None` if it has none that uses SHA-256.
+pub(crate) fn sha256_of(provider: &CryptoProvider) -> Option<&'static dyn Hash> {
     let suite = |suite: &rustls::SupportedCipherSuite| match suite {
         rustls::SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,
         rustls::SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,
     };
-    let hash = provider
+    provider
         .cipher_suites
         .iter()
         .map(suite)
-        .find(|hash| hash.algorithm() == HashAlgorithm::SHA256)?;
-    hash.hash(data).as_ref().try_into().ok()
+        .find(|hash| hash.algorithm() == HashAlgorithm::SHA256)
+}
+
+/// The SHA-256 of all of this.
+pub(crate) fn sha256(provider: &CryptoProvider, data: &[u8]) -> Option<[u8; 32]> {
+    sha256_of(provider)?.hash(data).as_ref().try_into().ok()
 }
 
 #[cfg(test)]
