@@ -9,6 +9,8 @@ use crate::error::{Error, ErrorKind, Origin, Result};
 
 mod failure;
 mod options;
+#[cfg(feature = "machine")]
+mod reattach;
 mod releases;
 #[cfg(any(
     feature = "cluster",
@@ -31,9 +33,11 @@ mod unary;
 
 pub(crate) use options::Kind;
 pub use options::{CallOptions, Timeouts};
+#[cfg(feature = "machine")]
+pub(crate) use reattach::Reattach;
 pub(crate) use releases::{Facts, Releases};
 #[cfg(feature = "machine")]
-pub(crate) use reply::{Reply, split};
+pub(crate) use reply::{Reply, single, split};
 pub(crate) use request::request;
 pub(crate) use time::system_time;
 

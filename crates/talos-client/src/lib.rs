@@ -30,7 +30,11 @@ pub mod config;
 pub mod resource;
 #[cfg(feature = "siderov1")]
 pub mod siderov1;
-#[cfg(feature = "machine")]
+#[cfg(feature = "_streams")]
+#[cfg_attr(
+    not(feature = "services"),
+    allow(dead_code, unused_imports, reason = "see above")
+)]
 pub mod stream;
 
 pub use call::{CallOptions, Timeouts};

@@ -18,7 +18,8 @@ use talos_transport::{
 /// | Field | Calls | Default |
 /// |---|---|---|
 /// | [`quick`](Self::quick) | one reply: everything that reads, and everything that is only acknowledged (reboot, shutdown, reset, service start, …) | 30 s |
-/// | [`slow`](Self::slow) | one reply, after work on the node: `ApplyConfiguration`, `Bootstrap`, `Rollback`, legacy `Upgrade` and `ImagePull` (both fetch the image first), `EtcdLeaveCluster` and other changes of etcd, wiping, image import, removal and verification, removal of volumes | 10 min |
+/// | [`slow`](Self::slow) | one reply, after work on the node: `ApplyConfiguration`, `Bootstrap`, `Rollback`, legacy `Upgrade` and `ImagePull` (both fetch the image first), `EtcdLeaveCluster` and other changes of etcd, wiping, image removal and verification, removal of volumes | 10 min |
+/// | [`slow`](Self::slow), as the longest time without progress | uploads: image import, etcd recovery | 10 min |
 /// | [`transfer_idle`](Self::transfer_idle) | streams of data that is there: files, archives, etcd snapshot, kubeconfig, resource lists, logs that are not followed | 60 s |
 /// | [`work_idle`](Self::work_idle) | streams that report on work or search for what they send: image pull, install, upgrade, folder lists, disk usage, image lists | 10 min |
 /// | none | streams that go on as long as they are wanted: followed logs, events, watches, packet capture, health check, containers | none |
@@ -74,6 +75,8 @@ pub(crate) enum Kind {
     Quick,
     /// One reply, after work.
     Slow,
+    /// One reply, after a stream of requests that is as long as it is; limits itself.
+    Upload,
     /// A stream of data that is there.
     Transfer,
     /// A stream about work.
@@ -136,7 +139,8 @@ impl CallOptions {
     }
 
     /// Limits the silence of streams, whatever their kind: until the first message, and between messages.
-    /// `None` is no limit. No effect on calls of one reply.
+    /// `None` is no limit. For uploads, the longest time in which nothing more is sent. No effect on other calls
+    /// of one reply.
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = Some(timeout.into());
         self
@@ -177,6 +181,11 @@ impl CallOptions {
         }
     }
 
+    /// The limit on silence, for calls that watch it themselves.
+    pub(crate) fn silence(&self, default: Option<Duration>) -> Option<Duration> {
+        self.idle_timeout.unwrap_or(default)
+    }
+
     /// Tells the channel.
     pub(crate) fn apply(
         &self,
@@ -191,7 +200,7 @@ impl CallOptions {
             Kind::Slow => (defaults.slow, None),
             Kind::Transfer => (None, defaults.transfer_idle),
             Kind::Work => (None, defaults.work_idle),
-            Kind::Follow => (None, None),
+            Kind::Upload | Kind::Follow => (None, None),
         };
         let timeout = self.timeout.unwrap_or(whole);
         let remaining = self
@@ -235,12 +244,12 @@ impl Kind {
                 | "EtcdDowngradeEnable"
                 | "EtcdForfeitLeadership"
                 | "EtcdLeaveCluster"
-                | "EtcdRecover"
                 | "EtcdRemoveMemberByID",
             )
-            | ("machine.ImageService", "Import" | "Remove" | "Verify")
+            | ("machine.ImageService", "Remove" | "Verify")
             | ("storage.StorageService", "BlockDeviceWipe")
             | ("machine.LVMService" | "machine.MDService", _) => Self::Slow,
+            ("machine.MachineService", "EtcdRecover") | ("machine.ImageService", "Import") => Self::Upload,
             ("machine.MachineService", "Copy" | "EtcdSnapshot" | "Kubeconfig" | "Read")
             | ("cosi.resource.State", "List") => Self::Transfer,
             ("machine.MachineService", "DiskUsage" | "ImageList" | "List")
@@ -301,7 +310,7 @@ mod tests {
     #[test]
     fn every_rpc_is_of_a_kind_that_fits_how_it_streams() {
         for method in METHODS {
-            let one_reply = matches!(Kind::of(method), Kind::Quick | Kind::Slow);
+            let one_reply = matches!(Kind::of(method), Kind::Quick | Kind::Slow | Kind::Upload);
             assert_eq!(one_reply, !method.streaming.server_streams(), "{method}");
         }
         for (path, expected) in [
@@ -323,8 +332,13 @@ mod tests {
         // A name that is spelled wrong above would silently be of another kind.
         let count = |kind| METHODS.iter().filter(|method| Kind::of(method) == kind).count();
         assert_eq!(
-            (count(Kind::Slow), count(Kind::Transfer), count(Kind::Work)),
-            (13 + 3 + 1 + 4, 5, 7)
+            (
+                count(Kind::Slow),
+                count(Kind::Upload),
+                count(Kind::Transfer),
+                count(Kind::Work)
+            ),
+            (12 + 2 + 1 + 4, 2, 5, 7)
         );
     }
 

@@ -42,6 +42,9 @@ pub enum ErrorKind {
     Malformed,
     /// More came than the caller allowed.
     TooLarge,
+    /// Reading or writing on this machine failed: the file that was to be written, or what was to be sent. The
+    /// source is the [`io::Error`](std::io::Error).
+    Io,
     /// The node failed without saying of what kind; most Talos errors are of this kind. The message is all
     /// there is.
     Unknown,
@@ -51,7 +54,7 @@ pub enum ErrorKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCategory {
-    /// The caller, in its program or its files: configuration and input that cannot be right.
+    /// The caller, in its program, its files or its disk: configuration and input that cannot be right.
     Caller,
     /// Whoever runs the network or the machines: something cannot be reached, or takes too long.
     Connectivity,
@@ -71,7 +74,7 @@ impl ErrorKind {
     /// Who has to do something about it.
     pub fn category(self) -> ErrorCategory {
         match self {
-            Self::Config | Self::InvalidInput => ErrorCategory::Caller,
+            Self::Config | Self::InvalidInput | Self::Io => ErrorCategory::Caller,
             Self::Connect | Self::Unavailable | Self::Timeout | Self::Cancelled => {
                 ErrorCategory::Connectivity
             }
@@ -104,6 +107,7 @@ impl ErrorKind {
             Self::Internal => "internal error",
             Self::Malformed => "malformed answer",
             Self::TooLarge => "too large",
+            Self::Io => "input or output failed on this machine",
             Self::Unknown => "failed",
         }
     }

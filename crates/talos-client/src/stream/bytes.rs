@@ -1,7 +1,6 @@
 //! Streams of bytes: files, logs, archives.
 
 use std::{
-    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -9,11 +8,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use talos_proto::common::Data;
-use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
-use tokio_util::io::StreamReader;
-use tonic::Streaming;
 
-use super::lines::LineStream;
+use super::{coalesce::ChunkStream, lines::LineStream, messages::Messages, reader::ByteReader};
 use crate::{
     call::CallInfo,
     error::{Code, Error, ErrorKind, Origin, Result},
@@ -36,8 +32,7 @@ use crate::{
 #[must_use = "streams do nothing unless polled"]
 #[derive(Debug)]
 pub struct ByteStream {
-    inner: Streaming<Data>,
-    call: CallInfo,
+    inner: Messages<Data>,
     state: State,
 }
 
@@ -50,12 +45,15 @@ enum State {
 }
 
 impl ByteStream {
-    pub(crate) fn new(inner: Streaming<Data>, call: CallInfo) -> Self {
+    pub(crate) fn new(inner: Messages<Data>) -> Self {
         Self {
             inner,
-            call,
             state: State::Reading,
         }
+    }
+
+    pub(crate) fn call(&self) -> &CallInfo {
+        self.inner.call()
     }
 
     /// The next chunk, or `None` at the end.
@@ -76,13 +74,21 @@ impl ByteStream {
         LineStream::new(self)
     }
 
-    /// The same bytes as an [`AsyncRead`] (and [`AsyncBufRead`]).
+    /// The same bytes as an [`AsyncRead`](tokio::io::AsyncRead) (and
+    /// [`AsyncBufRead`](tokio::io::AsyncBufRead)).
     ///
-    /// Its errors are [`io::Error`]s that carry our [`Error`] inside.
-    pub fn into_async_read(self) -> ByteReader {
-        ByteReader {
-            inner: StreamReader::new(self),
-        }
+    /// A read fills as much of its buffer as has been received. Errors are [`io::Error`](std::io::Error)s that
+    /// carry our [`Error`] inside.
+    pub fn into_async_read(self) -> ByteReader<Self> {
+        ByteReader::new(self)
+    }
+
+    /// The same bytes in larger chunks: what has been received, up to `size` bytes (at least 1) in one.
+    ///
+    /// Nothing waits for a chunk to become full. Use it where each chunk costs something, such as a write to
+    /// a file.
+    pub fn coalesce(self, size: usize) -> ChunkStream<Self> {
+        ChunkStream::new(self, size)
     }
 
     /// All bytes at once, at most `max` of them.
@@ -99,7 +105,7 @@ impl ByteStream {
         while let Some(chunk) = self.next_chunk().await {
             let chunk = chunk?;
             if collected.len() + chunk.len() > max {
-                let error = self.call.error(ErrorKind::TooLarge, Origin::Local);
+                let error = self.call().error(ErrorKind::TooLarge, Origin::Local);
                 return Err(error.with_message(format!("more than {max} bytes")));
             }
             collected.extend_from_slice(&chunk);
@@ -109,7 +115,7 @@ impl ByteStream {
 
     /// What one message means: bytes to hand out, and whether the stream goes on.
     fn accept(&mut self, data: Data) -> Option<Bytes> {
-        if let Some(error) = self.call.node_error(data.metadata.as_ref()) {
+        if let Some(error) = self.call().node_error(data.metadata.as_ref()) {
             // A node that is told to stop reports so inside the data; that is an end, not a failure.
             let stopped = matches!(error.code(), Some(Code::Cancelled | Code::DeadlineExceeded));
             self.state = State::Failed((!stopped).then_some(error));
@@ -132,15 +138,15 @@ impl Stream for ByteStream {
                 }
                 State::Done => return Poll::Ready(None),
             }
-            match ready!(Pin::new(&mut self.inner).poll_next(cx)) {
+            match ready!(self.inner.poll_next(cx)) {
                 Some(Ok(data)) => {
                     if let Some(bytes) = self.accept(data) {
                         return Poll::Ready(Some(Ok(bytes)));
                     }
                 }
-                Some(Err(status)) => {
+                Some(Err(error)) => {
                     self.state = State::Done;
-                    return Poll::Ready(Some(Err(self.call.fail(status))));
+                    return Poll::Ready(Some(Err(error)));
                 }
                 None => self.state = State::Done,
             }
@@ -148,64 +154,30 @@ impl Stream for ByteStream {
     }
 }
 
-/// A [`ByteStream`] as an [`AsyncRead`]; see [`ByteStream::into_async_read`].
-#[must_use = "readers do nothing unless polled"]
-#[derive(Debug)]
-pub struct ByteReader {
-    inner: StreamReader<ByteStream, Bytes>,
-}
-
-impl AsyncRead for ByteReader {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
-
-impl AsyncBufRead for ByteReader {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        Pin::new(&mut self.get_mut().inner).poll_fill_buf(cx)
-    }
-
-    fn consume(mut self: Pin<&mut Self>, amount: usize) {
-        Pin::new(&mut self.inner).consume(amount);
-    }
-}
-
 #[cfg(test)]
 #[expect(deprecated, reason = "the metadata under test is, until Talos 2.0")]
 mod tests {
-    use http::{HeaderMap, HeaderValue, StatusCode};
-    use http_body_util::{BodyExt, Full};
+    use std::io;
+
     use prost::Message;
     use talos_proto::{common::Metadata, google::rpc::Status, methods::machine::machine_service::READ};
     use tokio::io::AsyncReadExt;
-    use tonic::codec::Codec;
 
-    use super::*;
+    use super::{
+        super::frames::tests::{Pieces, frame},
+        *,
+    };
 
     /// What a node would have sent, as a stream.
     fn stream(messages: &[Data]) -> ByteStream {
-        let mut body = BytesMut::new();
-        for message in messages {
-            let encoded = message.encode_to_vec();
-            body.extend_from_slice(&[0]);
-            body.extend_from_slice(&u32::try_from(encoded.len()).expect("short").to_be_bytes());
-            body.extend_from_slice(&encoded);
-        }
-        received(body.freeze())
+        let frames = messages
+            .iter()
+            .map(|message| frame(&message.encode_to_vec()).into());
+        received(Pieces::ok(frames))
     }
 
-    fn received(body: Bytes) -> ByteStream {
-        let decoder = tonic_prost::ProstCodec::<Data, Data>::default().decoder();
-        let mut trailers = HeaderMap::new();
-        trailers.insert("grpc-status", HeaderValue::from_static("0"));
-        let body = Full::new(body).with_trailers(std::future::ready(Some(Ok(trailers))));
-        let inner = Streaming::new_response(decoder, body, StatusCode::OK, None, None);
-        ByteStream::new(inner, CallInfo::for_tests(&READ))
+    fn received(pieces: Pieces) -> ByteStream {
+        ByteStream::new(Messages::new(pieces.into_frames(), CallInfo::for_tests(&READ)))
     }
 
     fn data(bytes: &'static [u8]) -> Data {
@@ -318,7 +290,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_that_do_not_decode_are_a_malformed_answer() {
-        let mut stream = received(Bytes::from_static(&[0, 0, 0, 0, 1, 0xff]));
+        let mut stream = received(Pieces::ok([Bytes::from_static(&[0, 0, 0, 0, 1, 0xff])]));
         let error = stream.next_chunk().await.expect("open").expect_err("garbage");
         assert_eq!(
             (error.kind(), error.origin()),

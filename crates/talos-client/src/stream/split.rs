@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 /// Collects chunks that end anywhere and gives back lines.
 #[derive(Debug)]
-pub(super) struct LineSplitter {
+pub(crate) struct LineSplitter {
     buffer: BytesMut,
     /// How much of the buffer is known to hold no line end.
     searched: usize,
@@ -13,7 +13,7 @@ pub(super) struct LineSplitter {
 
 impl LineSplitter {
     /// Lines longer than `max_line` bytes come out in pieces of that size.
-    pub(super) fn new(max_line: usize) -> Self {
+    pub(crate) fn new(max_line: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
             searched: 0,
@@ -22,12 +22,12 @@ impl LineSplitter {
     }
 
     /// Adds a chunk.
-    pub(super) fn push(&mut self, chunk: &[u8]) {
+    pub(crate) fn push(&mut self, chunk: &[u8]) {
         self.buffer.extend_from_slice(chunk);
     }
 
     /// The next complete line, without its `\n`.
-    pub(super) fn next_line(&mut self) -> Option<Bytes> {
+    pub(crate) fn next_line(&mut self) -> Option<Bytes> {
         let window = self.buffer.len().min(self.max_line + 1);
         let found = self.buffer[self.searched.min(window)..window]
             .iter()
@@ -47,7 +47,7 @@ impl LineSplitter {
     }
 
     /// What is left at the end of the stream: a last line without `\n`.
-    pub(super) fn finish(&mut self) -> Option<Bytes> {
+    pub(crate) fn finish(&mut self) -> Option<Bytes> {
         self.searched = 0;
         (!self.buffer.is_empty()).then(|| self.buffer.split().freeze())
     }

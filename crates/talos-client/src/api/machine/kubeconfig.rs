@@ -11,7 +11,11 @@ use talos_proto::methods::machine::machine_service as methods;
 use talos_transport::MAX_MESSAGE_SIZE;
 use zeroize::Zeroizing;
 
-use crate::{Client, Node, call::Target, error::Result, stream::ByteStream};
+use crate::{
+    Client, Node,
+    call::{Kind, Target},
+    error::Result,
+};
 
 /// The name of the only entry of the archive.
 const ENTRY: &str = "kubeconfig";
@@ -83,14 +87,9 @@ fn unpack(archive: &[u8]) -> io::Result<Zeroizing<String>> {
 
 impl Target {
     async fn kubeconfig(&self) -> Result<Kubeconfig> {
-        let (stream, call) = self
-            .call(&methods::KUBECONFIG, (), |request| async {
-                self.machine().kubeconfig(request).await
-            })
-            .await?;
-        let archive = ByteStream::new(stream, call.clone())
-            .collect_up_to(MAX_MESSAGE_SIZE)
-            .await?;
+        let stream = self.open_bytes(Kind::Transfer, &methods::KUBECONFIG, ()).await?;
+        let call = stream.call().clone();
+        let archive = stream.collect_up_to(MAX_MESSAGE_SIZE).await?;
         let malformed = |error: io::Error| call.malformed("no kubeconfig in the archive").with_source(error);
         unpack(&archive)
             .map(|yaml| Kubeconfig { yaml })

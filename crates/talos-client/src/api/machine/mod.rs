@@ -1,16 +1,15 @@
 //! `machine.MachineService`: what a node is, runs, logs and stores.
 
+mod boot;
 mod bootstrap;
 mod capabilities;
 mod client_configuration;
 mod configuration;
 mod cpu;
 mod devices;
-mod files;
 #[cfg(feature = "archive")]
 mod kubeconfig;
 mod legacy_upgrade;
-mod logs;
 mod meta;
 mod monitoring;
 mod mounts;
@@ -37,7 +36,6 @@ pub use devices::{DiskCounters, DiskStats, NetworkCounters, NetworkDeviceStats, 
 #[cfg(feature = "archive")]
 pub use kubeconfig::Kubeconfig;
 pub use legacy_upgrade::LegacyUpgradeRequest;
-pub use logs::{DmesgRequest, LogsRequest};
 pub use meta::MetaKey;
 pub use monitoring::{LoadAverage, Memory};
 pub use mounts::Mount;

@@ -1,8 +1,9 @@
-//! Files of a node.
+//! Reading a file.
 
 use talos_proto::{machine as proto, methods::machine::machine_service as methods};
 
-use crate::{Node, error::Result, stream::ByteStream};
+use super::path;
+use crate::{Node, call::Kind, error::Result, stream::ByteStream};
 
 impl Node {
     /// Reads a regular file of the node, files of `/proc` and `/sys` included.
@@ -25,7 +26,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// `NotFound` for a path that does not exist, `Unknown` with `path must be a regular file` for a folder
+    /// `InvalidInput` for a path that is not absolute, `NotFound` for one that does not exist, `Unknown` with `path must be a regular file` for a folder
     /// or device, and every [`ErrorKind`](crate::ErrorKind) of a call; later ones arrive in the stream.
     ///
     /// # Cancel safety
@@ -35,13 +36,12 @@ impl Node {
     /// Upstream: `machine.MachineService/Read` · talosctl read · since Talos 1.7 or older · role os:admin ·
     /// read-only
     pub async fn read(&self, path: impl Into<String>) -> Result<ByteStream> {
-        let target = self.target();
         let request = proto::ReadRequest { path: path.into() };
-        let (stream, call) = target
-            .call(&methods::READ, request, |request| async {
-                target.machine().read(request).await
-            })
-            .await?;
-        Ok(ByteStream::new(stream, call))
+        if let Some(problem) = path::problem(&request.path) {
+            return Err(self.target().invalid_input(&methods::READ, problem));
+        }
+        self.target()
+            .open_bytes(Kind::Transfer, &methods::READ, request)
+            .await
     }
 }

@@ -1,7 +1,8 @@
-//! Logs of services and containers, and of the kernel.
+//! Asking for logs.
 
 use talos_proto::{common::ContainerDriver, machine as proto, methods::machine::machine_service as methods};
 
+use super::feed::{Log, LogFeed};
 use crate::{
     Node,
     call::{Kind, request},
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// Namespace of Talos' own services.
-const SYSTEM: &str = "system";
+pub(super) const SYSTEM: &str = "system";
 /// Namespace of Kubernetes' containers.
 const KUBERNETES: &str = "k8s.io";
 
@@ -47,12 +48,23 @@ request! {
     /// Cancel safe: dropping the future or the stream cancels the call.
     send(target, message) -> ByteStream {
         let kind = Kind::of_log(message.follow);
-        let (stream, call) = target
-            .call_as(kind, &methods::LOGS, message, |request| async {
-                target.machine().logs(request).await
-            })
-            .await?;
-        Ok(ByteStream::new(stream, call))
+        target.open_bytes(kind, &methods::LOGS, message).await
+    }
+}
+
+impl LogsRequest {
+    /// The log for as long as it is wanted: when the connection is lost or the node reboots, it is opened again where
+    /// it was left. It is followed, whatever [`LogsRequest::follow`] says. See [`LogFeed`].
+    pub fn reattach(self) -> LogFeed {
+        LogFeed::new(self.target, Log::Logs(self.message))
+    }
+}
+
+impl DmesgRequest {
+    /// The kernel's log for as long as it is wanted: when the connection is lost or the node reboots, it is opened
+    /// again where it was left. It is followed, whatever [`DmesgRequest::follow`] says. See [`LogFeed`].
+    pub fn reattach(self) -> LogFeed {
+        LogFeed::new(self.target, Log::Dmesg(self.message))
     }
 }
 
@@ -87,12 +99,7 @@ request! {
     /// Cancel safe: dropping the future or the stream cancels the call.
     send(target, message) -> ByteStream {
         let kind = Kind::of_log(message.follow);
-        let (stream, call) = target
-            .call_as(kind, &methods::DMESG, message, |request| async {
-                target.machine().dmesg(request).await
-            })
-            .await?;
-        Ok(ByteStream::new(stream, call))
+        target.open_bytes(kind, &methods::DMESG, message).await
     }
 }
 
