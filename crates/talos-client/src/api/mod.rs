@@ -3,10 +3,30 @@
 //! The calls themselves are methods of [`Client`](crate::Client) and [`Node`](crate::Node); here are the
 //! types they take and return.
 
+#[cfg(feature = "machine")]
+pub mod capture;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+#[cfg(any(feature = "debug", feature = "image", feature = "lifecycle"))]
+pub mod containerd;
+#[cfg(feature = "machine")]
+pub mod containers;
+#[cfg(feature = "debug")]
+pub mod debug;
+#[cfg(feature = "machine")]
+pub mod etcd;
+#[cfg(feature = "machine")]
+pub mod events;
+#[cfg(feature = "machine")]
+pub mod files;
+#[cfg(feature = "image")]
+pub mod images;
 #[cfg(feature = "inspect")]
 pub mod inspect;
+#[cfg(feature = "lifecycle")]
+pub mod lifecycle;
+#[cfg(feature = "machine")]
+pub mod logs;
 #[cfg(feature = "lvm")]
 mod lvm;
 #[cfg(feature = "machine")]
