@@ -10,9 +10,14 @@ mod credentials;
 mod default;
 mod discovery;
 mod docs;
+mod events;
 mod failures;
 mod fanout;
 mod faults;
+#[cfg(all(feature = "debug", feature = "image", feature = "lifecycle"))]
+mod hostile;
+#[cfg(all(feature = "debug", feature = "image", feature = "lifecycle"))]
+mod hostile_archives;
 mod machine;
 mod monitoring;
 #[cfg(feature = "proxy")]
@@ -22,6 +27,8 @@ mod resilience;
 #[cfg(feature = "definitions")]
 mod resource;
 mod routing;
+#[cfg(feature = "image")]
+mod scripted;
 #[cfg(feature = "siderov1")]
 mod siderov1;
 #[cfg(feature = "siderov1")]
@@ -41,4 +48,6 @@ mod streams;
 mod support;
 mod talosconfig;
 mod trustd;
+#[cfg(feature = "image")]
+mod uploads;
 mod watch;
