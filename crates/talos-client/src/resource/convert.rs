@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     time::{Duration, SystemTime},
 };
 
@@ -115,11 +115,11 @@ common! {
     /// Empty stands for no address.
     pub(crate) fn socket(
         raw: Option<talos_proto::common::NetIpPort>,
-    ) -> Result<Option<SocketAddr>, DecodeError> {
+    ) -> Result<Option<std::net::SocketAddr>, DecodeError> {
         raw.filter(|raw| !raw.ip.is_empty()).map(socket_of_list).transpose()
     }
-    pub(crate) fn socket_of_list(raw: talos_proto::common::NetIpPort) -> Result<SocketAddr, DecodeError> {
-        Ok(SocketAddr::new(address(&raw.ip)?, port(raw.port)?))
+    pub(crate) fn socket_of_list(raw: talos_proto::common::NetIpPort) -> Result<std::net::SocketAddr, DecodeError> {
+        Ok(std::net::SocketAddr::new(address(&raw.ip)?, port(raw.port)?))
     }
 }
 
