@@ -36,6 +36,8 @@ pub mod siderov1;
     allow(dead_code, unused_imports, reason = "see above")
 )]
 pub mod stream;
+#[cfg(feature = "workflows")]
+pub mod workflow;
 
 pub use call::{CallOptions, Timeouts};
 pub use client::{Client, ClientBuilder};

@@ -51,3 +51,5 @@ mod trustd;
 #[cfg(feature = "image")]
 mod uploads;
 mod watch;
+#[cfg(feature = "workflows")]
+mod workflow;

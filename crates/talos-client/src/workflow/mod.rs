@@ -1,0 +1,12 @@
+//! What takes several calls: with waiting, checks and progress.
+//!
+//! A workflow is a [`Run`]: a future of what comes out, and a stream of how far it is. Nothing happens before it is
+//! polled, no task is started, and dropping it stops it where it is.
+//!
+//! Every workflow may be run again after a failure, or after a program that was interrupted: it looks at what is done
+//! already, and goes on from there.
+
+mod run;
+
+pub(crate) use self::run::Reporter;
+pub use self::run::Run;

@@ -1,0 +1,3 @@
+//! Workflows, with faults at every step.
+
+mod faulted;
