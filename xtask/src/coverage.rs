@@ -3,16 +3,23 @@
 //! A typed method is a `pub fn` of talos-client with a doc line such as
 //! ``Upstream: `machine.MachineService/Version` ``. A test names what it covers in a comment, above it or
 //! inside: `// covers: machine.MachineService/Version, machine.MachineService/Hostname`. Tests that are
-//! ignored do not count. A marker that names no RPC, or that belongs to no function, is an error.
+//! ignored do not count, nor do those of other crates, which call the raw stubs. A marker that names no RPC, or that belongs to no function, is an error. A case of a suite (see
+//! `suites.rs`) is a test, too.
+
+mod suites;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use self::suites::Suites;
 use crate::functions::{Function, functions};
 use crate::methods::Methods;
 use crate::workspace::files_below;
+
+/// The crate with the typed methods and their tests.
+const CLIENT: &str = "crates/talos-client/";
 
 /// Sources with the typed methods.
 const CLIENT_SOURCES: &str = "crates/talos-client/src";
@@ -28,7 +35,7 @@ pub const RESOURCE_TYPES: usize = 194;
 pub struct Coverage {
     /// Names of the typed methods by full name of the RPC.
     pub typed: BTreeMap<String, BTreeSet<String>>,
-    /// Full names of the tested RPCs.
+    /// Full names of the RPCs that tests of talos-client cover.
     pub tested: BTreeSet<String>,
     /// Resource types that are tied to a Rust type.
     pub resources: BTreeSet<String>,
@@ -37,12 +44,14 @@ pub struct Coverage {
 impl Coverage {
     /// Reads all sources below `root`.
     pub fn collect(root: &Path, methods: &Methods) -> Result<Self> {
-        let mut coverage = Self::default();
+        let mut sources = Vec::new();
+        let mut suites = Suites::default();
         for path in files_below(root, "crates".as_ref())? {
             let Some(name) = path.to_str().filter(|name| name.ends_with(".rs")) else {
                 continue;
             };
-            let generated = name.contains("/generated/");
+            // Among generated code, only resources are of interest.
+            let generated = name.contains("/generated/") && !name.starts_with(RESOURCE_SOURCES);
             let relevant = name
                 .split('/')
                 .nth(2)
@@ -52,15 +61,27 @@ impl Coverage {
             }
             let source =
                 std::fs::read_to_string(root.join(&path)).with_context(|| format!("reading {name}"))?;
-            coverage
-                .add(name, &source, methods)
+            suites.add(&path, &source).with_context(|| format!("in {name}"))?;
+            sources.push((name.to_owned(), source));
+        }
+        let mut coverage = Self::default();
+        for (name, source) in &sources {
+            suites
+                .in_file(name.as_ref(), source)
+                .and_then(|cases| coverage.add(name, source, &cases, methods))
                 .with_context(|| format!("in {name}"))?;
         }
         Ok(coverage)
     }
 
-    /// Adds what the `source` of file `name` says.
-    pub fn add(&mut self, name: &str, source: &str, methods: &Methods) -> Result<()> {
+    /// Adds what the `source` of file `name` says, where the functions named in `cases` are tests, too.
+    pub fn add(
+        &mut self,
+        name: &str,
+        source: &str,
+        cases: &BTreeSet<String>,
+        methods: &Methods,
+    ) -> Result<()> {
         let functions = functions(source)?;
         if name.starts_with(CLIENT_SOURCES) {
             for function in functions.iter().filter(|function| function.public) {
@@ -78,12 +99,14 @@ impl Coverage {
             let file = syn::parse_file(source).context("parsing")?;
             resource_types(&file.items, &mut self.resources);
         }
-        for rpc in tested_rpcs(source, &functions)? {
+        for rpc in tested_rpcs(source, &functions, cases)? {
             ensure!(
                 methods.contains(&rpc),
                 "a covers marker names {rpc}, which is no RPC"
             );
-            self.tested.insert(rpc);
+            if name.starts_with(CLIENT) {
+                self.tested.insert(rpc);
+            }
         }
         Ok(())
     }
@@ -114,7 +137,7 @@ fn typed_rpcs(function: &Function) -> Vec<String> {
 }
 
 /// The RPCs in the markers of tests that run.
-fn tested_rpcs(source: &str, functions: &[Function]) -> Result<BTreeSet<String>> {
+fn tested_rpcs(source: &str, functions: &[Function], cases: &BTreeSet<String>) -> Result<BTreeSet<String>> {
     let lines: Vec<&str> = source.lines().collect();
     let mut found = BTreeSet::new();
     for (index, line) in lines.iter().enumerate() {
@@ -133,7 +156,9 @@ fn tested_rpcs(source: &str, functions: &[Function]) -> Result<BTreeSet<String>>
         let anchor = number + below.unwrap_or_default();
         let around =
             |line: usize| move |function: &&Function| function.lines.0 <= line && line <= function.lines.1;
-        let owner = functions.iter().filter(|function| function.is_test());
+        let owner = functions
+            .iter()
+            .filter(|function| function.is_test() || cases.contains(&function.name));
         let owner = owner
             .clone()
             .find(around(number))
@@ -201,19 +226,42 @@ mod tests {
     use super::*;
     use crate::methods::tests::sample;
 
-    const CLIENT: &str = "crates/talos-client/src/api.rs";
+    const API: &str = "crates/talos-client/src/api.rs";
+    const TEST: &str = "crates/talos-client/tests/a.rs";
 
     fn coverage(name: &str, source: &str) -> Result<Coverage> {
         let mut coverage = Coverage::default();
-        coverage.add(name, source, &sample())?;
+        coverage.add(name, source, &BTreeSet::new(), &sample())?;
         Ok(coverage)
+    }
+
+    #[test]
+    fn a_case_of_a_suite_is_a_test_and_its_neighbour_is_none() {
+        let source = "// covers: time.TimeService/Get\npub(super) async fn a() {}\n\n\
+                      // covers: time.TimeService/Put\npub(super) async fn b() {}\n";
+        let with = |cases: &[&str]| {
+            let cases = cases.iter().map(|case| (*case).to_owned()).collect();
+            let mut coverage = Coverage::default();
+            coverage.add(
+                "crates/talos-client/tests/suite/calls.rs",
+                source,
+                &cases,
+                &sample(),
+            )?;
+            Ok::<_, anyhow::Error>(coverage.tested.len())
+        };
+        assert_eq!(with(&["a", "b"]).unwrap(), 2);
+        assert_eq!(
+            with(&["a"]).unwrap_err().to_string(),
+            "line 4: the covers marker belongs to no test function"
+        );
     }
 
     #[test]
     fn a_public_function_with_an_upstream_line_is_typed() {
         let source = "/// Text.\n///\n/// Upstream: `time.TimeService/Get`, `time.TimeService/Put` · `talosctl get` · since\npub fn a() {}\n\
                       /// Upstream: `time.TimeService/Old`\nfn private() {}";
-        let found = coverage(CLIENT, source).unwrap();
+        let found = coverage(API, source).unwrap();
         assert_eq!(
             found.typed.keys().collect::<Vec<_>>(),
             ["time.TimeService/Get", "time.TimeService/Put"]
@@ -232,7 +280,7 @@ mod tests {
 
     #[test]
     fn an_upstream_line_that_names_no_rpc_is_refused() {
-        let error = coverage(CLIENT, "/// Upstream: `time.TimeService/Gte`\npub fn a() {}").unwrap_err();
+        let error = coverage(API, "/// Upstream: `time.TimeService/Gte`\npub fn a() {}").unwrap_err();
         assert_eq!(
             error.to_string(),
             "fn a: Upstream names time.TimeService/Gte, which is no RPC"
@@ -244,14 +292,16 @@ mod tests {
         let source = "// covers: time.TimeService/Get\n// More.\n#[test]\nfn a() {}\n\
                       #[tokio::test]\n/// covers: time.TimeService/Put\nasync fn b() {}\n\
                       #[test]\nfn c() {\n    // covers: time.TimeService/Old, time.TimeService/Get\n}\n";
-        let found = coverage("crates/x/tests/a.rs", source).unwrap();
+        let found = coverage(TEST, source).unwrap();
         assert_eq!(found.tested.len(), 3);
+        let elsewhere = coverage("crates/talos-testkit/tests/a.rs", source).unwrap();
+        assert!(elsewhere.tested.is_empty(), "raw stubs are not the client");
     }
 
     #[test]
     fn an_ignored_test_does_not_count() {
         let source = "// covers: time.TimeService/Get\n#[test]\n#[ignore = \"needs a cluster\"]\nfn a() {}\n";
-        assert!(coverage("crates/x/tests/a.rs", source).unwrap().tested.is_empty());
+        assert!(coverage(TEST, source).unwrap().tested.is_empty());
     }
 
     #[test]
@@ -270,10 +320,7 @@ mod tests {
                 "a covers marker names time.TimeService/Gte, which is no RPC",
             ),
         ] {
-            assert_eq!(
-                coverage("crates/x/tests/a.rs", source).unwrap_err().to_string(),
-                text
-            );
+            assert_eq!(coverage(TEST, source).unwrap_err().to_string(), text);
         }
     }
 
