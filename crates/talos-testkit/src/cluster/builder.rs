@@ -168,6 +168,16 @@ impl SimClusterBuilder {
         self
     }
 
+    /// Whether etcd has been bootstrapped. If not, all nodes are configured and wait for that: no member of etcd
+    /// runs, control plane nodes are still booting, and no node is ready. [`SimNode::bootstrap`] or the RPC
+    /// `Bootstrap` ends it. Default: it has.
+    ///
+    /// [`SimNode::bootstrap`]: crate::SimNode::bootstrap
+    pub fn bootstrapped(mut self, bootstrapped: bool) -> Self {
+        self.bootstrapped = bootstrapped;
+        self
+    }
+
     /// Starts all nodes; they answer when this returns.
     ///
     /// Must be called within a Tokio runtime, which runs the nodes until the cluster is dropped.
@@ -238,6 +248,11 @@ impl SimClusterBuilder {
         for machine in network.machines() {
             if machine.identity.role == MachineRole::ControlPlane || self.first_port.is_some() {
                 network.open(machine)?;
+            }
+        }
+        if !self.bootstrapped {
+            for machine in network.machines() {
+                machine.node().go_on();
             }
         }
         Ok(SimCluster { network })

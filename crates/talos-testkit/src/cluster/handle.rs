@@ -127,6 +127,7 @@ impl SimNode {
             PowerState::Suspended => {
                 self.open_api(ApiMode::default())?;
                 *node.power_state.lock() = PowerState::On;
+                node.go_on();
             }
         }
         Ok(())

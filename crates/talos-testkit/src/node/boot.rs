@@ -74,7 +74,8 @@ pub(super) fn log_service_event(node: &Node, id: &str, event: &ServiceEvent) {
     node.logs.append("machined", &line);
 }
 
-/// The events of the boot of a machine that has been up for [`UPTIME`].
+/// The events of the boot of a machine that has been up for [`UPTIME`]. One that is still booting waits in
+/// its last phase.
 pub(super) fn write_events(node: &Node) {
     let mut past = Past {
         node,
@@ -97,6 +98,9 @@ pub(super) fn write_events(node: &Node) {
             }
             if phase.name == "startEverything" {
                 past.services(&services);
+                if node.stage() == MachineStage::Booting {
+                    return;
+                }
             }
             for task in phase.tasks {
                 past.add(Payload::task(task, Edge::Stop));

@@ -144,10 +144,13 @@ impl PodTable {
     }
 }
 
-/// The pods that Talos and flannel bring to every node.
+/// The pods that Talos and flannel bring to every node, once there is Kubernetes.
 fn default_pods(node: &Node) -> Vec<SimPod> {
     let hostname = &node.identity.hostname;
     let mut pods = Vec::new();
+    if !*node.cluster.bootstrapped.borrow() {
+        return pods;
+    }
     let suffix = |name: &str| SimRng::new(0).fork(hostname).fork(name).hex(5);
     for (name, container, image) in [
         (

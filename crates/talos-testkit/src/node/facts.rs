@@ -51,6 +51,12 @@ impl ClusterFacts {
         debug_assert!(connected.is_ok(), "a cluster has one network");
     }
 
+    /// Says that a member of etcd runs.
+    pub(crate) fn set_bootstrapped(&self) {
+        self.bootstrapped
+            .send_if_modified(|bootstrapped| !std::mem::replace(bootstrapped, true));
+    }
+
     /// Waits until the cluster is bootstrapped.
     pub(crate) async fn until_bootstrapped(&self) {
         // The sender lives as long as `self`, so that waiting cannot fail.

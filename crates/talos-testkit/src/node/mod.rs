@@ -181,10 +181,14 @@ pub(crate) struct Node {
     pub(crate) installation: Guarded<Installation>,
     pub(crate) installer: Guarded<Installer>,
     pub(crate) volumes: Guarded<Volumes>,
+    /// Whether the configuration of a control plane node has etcd in it.
+    pub(crate) etcd_configured: Guarded<bool>,
     pub(crate) platform: PlatformMode,
     pub(crate) timings: Guarded<Timings>,
     pub(crate) power_state: Guarded<PowerState>,
     unmet: Guarded<Unmet>,
+    /// Whether the machine has reached all that comes after its boot.
+    settled: Guarded<bool>,
     /// The latest machine status on the event bus.
     published_status: Guarded<Option<MachineStatus>>,
     host: OnceLock<Box<dyn Host>>,
@@ -195,7 +199,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A machine that has booted and runs.
+    /// A machine that has booted and runs; or, in a cluster that is not bootstrapped, waits for that.
     pub(crate) fn booted(identity: Arc<Identity>, blueprint: &Blueprint) -> Self {
         let Blueprint { boot, making, .. } = blueprint;
         let boot = *boot;
@@ -203,9 +207,15 @@ impl Node {
         let rng = blueprint.rng.clone();
         let control_plane = identity.role == MachineRole::ControlPlane;
         let wanted = services::wanted(control_plane, making.platform.is_container());
+        let bootstrapped = *cluster.bootstrapped.borrow();
+        let services = if bootstrapped {
+            ServiceTable::booted(&wanted, boot)
+        } else {
+            ServiceTable::not_bootstrapped(&wanted, boot)
+        };
         let tag = making.tag.as_str();
         let node = Self {
-            services: ServiceTable::booted(&wanted, boot),
+            services,
             logs: LogStore::default(),
             kernel: Arc::default(),
             files: FileTree::default(),
@@ -235,10 +245,12 @@ impl Node {
             installation: Guarded::new(Installation::new(tag, !making.platform.is_container())),
             installer: Guarded::default(),
             volumes: Guarded::new(volumes::of_the_system_disk()),
+            etcd_configured: Guarded::new(true),
             platform: making.platform,
             timings: Guarded::new(making.timings),
             power_state: Guarded::default(),
             unmet: Guarded::default(),
+            settled: Guarded::new(true),
             published_status: Guarded::default(),
             host: OnceLock::new(),
             power: Guarded::default(),
@@ -250,6 +262,9 @@ impl Node {
         boot::write_kernel_log(&node, boot);
         boot::write_logs(&node, boot);
         boot::write_files(&node);
+        if !bootstrapped {
+            node.lacks_kubernetes();
+        }
         boot::write_events(&node);
         etcd::write_files(&node);
         node.publish_all();
@@ -262,6 +277,7 @@ impl Node {
         self.resources.put(specs::hostname_status(&self.identity));
         self.resources.put(specs::boot_id(&self.boot_id.lock()));
         special::put(&self.resources, &self.identity, &self.cluster.name);
+        self.resources.put(special::time_status(self.is_time_in_sync()));
         self.publish_disks();
         self.publish_etcd_member();
         self.publish_version();
@@ -282,7 +298,14 @@ impl Node {
     /// The services that a configured machine runs, in the order in which they start.
     pub(crate) fn wanted_services(&self) -> Vec<&'static str> {
         let control_plane = self.identity.role == MachineRole::ControlPlane;
-        services::wanted(control_plane, self.platform.is_container())
+        let mut wanted = services::wanted(control_plane, self.platform.is_container());
+        wanted.retain(|id| *id != "etcd" || self.runs_etcd());
+        wanted
+    }
+
+    /// Whether etcd is among them.
+    pub(crate) fn runs_etcd(&self) -> bool {
+        self.identity.role == MachineRole::ControlPlane && *self.etcd_configured.lock()
     }
 
     /// Lets the resources say which Talos the machine runs.

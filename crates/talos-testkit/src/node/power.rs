@@ -189,6 +189,9 @@ impl Node {
             if outcome != Outcome::Done {
                 return outcome;
             }
+            if sequence == Sequence::Initialize {
+                self.synchronize_clock();
+            }
         }
         self.settle().await;
         Outcome::Done

@@ -214,6 +214,15 @@ fn has_check(id: &str) -> bool {
 impl ServiceTable {
     /// The services of a booted, healthy node, started one second apart from `boot` on.
     pub(crate) fn booted(wanted: &[&str], boot: Moment) -> Self {
+        Self::started(wanted, boot, |_| true)
+    }
+
+    /// As [`Self::booted`], but etcd waits for the cluster to be bootstrapped.
+    pub(crate) fn not_bootstrapped(wanted: &[&str], boot: Moment) -> Self {
+        Self::started(wanted, boot, |id| id != "etcd")
+    }
+
+    fn started(wanted: &[&str], boot: Moment, runs: impl Fn(&str) -> bool) -> Self {
         let table = Self::default();
         for (index, id) in wanted.iter().enumerate() {
             let has_check = has_check(id);
@@ -224,10 +233,12 @@ impl ServiceTable {
             service.event(at, ServiceState::Starting, "Starting service");
             service.event(at, ServiceState::Waiting, waiting_for(id));
             service.event(at, ServiceState::Preparing, "Running pre state");
-            service.event(at, ServiceState::Preparing, "Creating service runner");
-            service.event(at, ServiceState::Running, started(id, pid));
-            if has_check {
-                service.checked(at, true, "");
+            if runs(id) {
+                service.event(at, ServiceState::Preparing, "Creating service runner");
+                service.event(at, ServiceState::Running, started(id, pid));
+                if has_check {
+                    service.checked(at, true, "");
+                }
             }
             table.services.lock().insert((*id).to_owned(), service);
         }

@@ -1,13 +1,19 @@
 //! What a machine says about itself: its stage, and what it waits for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::events::payload::Payload;
+use super::resources::special;
 use super::resources::specs::{self, MachineStage};
 use super::services::{ServiceEvent, ServiceState};
-use super::{Node, boot};
+use super::{MachineRole, Node, boot};
 use crate::clock::Moment;
 use crate::text::go_quoted;
+
+/// The reason for [`ReadyCondition::Time`].
+const TIME_NOT_SYNCED: &str = "time is not synced";
 
 /// Something that has to be met before a machine is ready, in the order of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,16 +77,55 @@ impl Node {
         self.publish_status();
     }
 
+    /// Sets whether the clock agrees with time servers.
+    pub(crate) fn set_time_in_sync(&self, in_sync: bool) {
+        let reason = (!in_sync).then(|| TIME_NOT_SYNCED.to_owned());
+        self.set_condition(ReadyCondition::Time, reason);
+        self.resources.put(special::time_status(in_sync));
+    }
+
+    pub(crate) fn is_time_in_sync(&self) -> bool {
+        !self.unmet.lock().contains_key(&ReadyCondition::Time)
+    }
+
+    /// Finds out the time, once the network is up.
+    pub(super) fn synchronize_clock(self: &Arc<Self>) {
+        let node = Arc::clone(self);
+        let boot_id = self.boot_id.lock().clone();
+        self.spawn(async move {
+            node.tick().await;
+            if *node.boot_id.lock() == boot_id {
+                node.set_time_in_sync(true);
+            }
+        });
+    }
+
+    /// Lets a machine that is about to come into being wait for the cluster to be bootstrapped: workers have
+    /// all but Kubernetes, and the others are still booting.
+    pub(super) fn lacks_kubernetes(&self) {
+        self.unmet
+            .lock()
+            .insert(ReadyCondition::NodeReady, self.node_not_ready());
+        *self.settled.lock() = false;
+        if self.identity.role == MachineRole::ControlPlane {
+            *self.stage.lock() = MachineStage::Booting;
+        }
+    }
+
+    fn node_not_ready(&self) -> String {
+        format!("node {} is not ready", go_quoted(&self.identity.hostname))
+    }
+
     /// What a machine that has just been switched on lacks.
     pub(super) fn conditions_of_boot(&self) {
-        let node_ready = format!("node {} is not ready", go_quoted(&self.identity.hostname));
+        *self.settled.lock() = false;
         *self.unmet.lock() = BTreeMap::from([
-            (ReadyCondition::Time, "time is not synced".to_owned()),
+            (ReadyCondition::Time, TIME_NOT_SYNCED.to_owned()),
             (
                 ReadyCondition::Network,
                 "waiting on: address, connectivity, etc-files, hostname".to_owned(),
             ),
-            (ReadyCondition::NodeReady, node_ready),
+            (ReadyCondition::NodeReady, self.node_not_ready()),
         ]);
         *self.stage.lock() = MachineStage::Booting;
     }
@@ -98,15 +143,43 @@ impl Node {
             .publish("", Payload::address(&self.identity.hostname, addresses));
     }
 
-    /// Reaches what comes after the boot: the clock and Kubernetes.
+    /// Reaches what comes after the boot: Kubernetes, which needs etcd.
     pub(super) async fn settle(&self) {
         let boot_id = self.boot_id.lock().clone();
-        for condition in [ReadyCondition::Time, ReadyCondition::NodeReady] {
-            self.tick().await;
-            if *self.boot_id.lock() == boot_id {
-                self.set_condition(condition, None);
-            }
+        self.cluster.until_bootstrapped().await;
+        self.tick().await;
+        if *self.boot_id.lock() == boot_id {
+            *self.settled.lock() = true;
+            self.set_condition(ReadyCondition::NodeReady, None);
         }
+    }
+
+    /// Goes on with what the machine was waiting for, in its boot or after it.
+    pub(crate) fn go_on(self: &Arc<Self>) {
+        if *self.settled.lock() {
+            return;
+        }
+        if self.stage() == MachineStage::Booting {
+            self.resume_boot();
+            return;
+        }
+        let node = Arc::clone(self);
+        self.spawn(async move { node.settle().await });
+    }
+
+    /// Waits until `condition` is met, but no longer than `limit`; says whether it is.
+    pub(crate) async fn within(&self, limit: Duration, condition: impl Fn(&Self) -> bool) -> bool {
+        let mut changes = self.events.changes();
+        let met = async {
+            while !condition(self) {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // What changes without an event is found at the end.
+        let _ = tokio::time::timeout(limit, met).await;
+        condition(self)
     }
 
     /// Names and reasons of what the machine waits for right now.

@@ -39,6 +39,7 @@ pub(super) struct ClusterEntry {
     profile: Option<ProfileTag>,
     seed: Option<u64>,
     cert_sans: Vec<String>,
+    bootstrapped: Option<bool>,
 }
 
 impl ClusterEntry {
@@ -62,6 +63,9 @@ impl ClusterEntry {
         }
         if !self.cert_sans.is_empty() {
             builder = builder.cert_sans(&self.cert_sans);
+        }
+        if let Some(bootstrapped) = self.bootstrapped {
+            builder = builder.bootstrapped(bootstrapped);
         }
         builder
     }

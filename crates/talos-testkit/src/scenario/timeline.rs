@@ -24,6 +24,7 @@ pub(super) struct Entry {
     go_away: Option<Spanned<String>>,
     disconnect: Option<Spanned<String>>,
     renew_certificate: Option<Spanned<String>>,
+    bootstrap: Option<Spanned<String>>,
     stage: Option<StageEntry>,
     service: Option<ServiceEntry>,
     log: Option<LogEntry>,
@@ -85,6 +86,10 @@ impl Entry {
         }
         if let Some(name) = &self.renew_certificate {
             found(cluster, name)?.renew_certificate();
+        }
+        if let Some(name) = &self.bootstrap {
+            let bootstraps = found(cluster, name)?.bootstrap();
+            tracing::info!(node = name.value, bootstraps, "bootstrap");
         }
         if let Some(StageEntry { node, stage }) = &self.stage {
             found(cluster, node)?.set_stage(stage.0);

@@ -159,3 +159,22 @@ async fn nodes_that_are_not_there_are_found_out() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scenario_can_begin_before_the_bootstrap() {
+    let scenario = Scenario::parse(
+        "
+cluster: { nodes: 3, bootstrapped: false }
+timeline:
+  - at: 1m
+    bootstrap: 10.5.0.3
+",
+    )
+    .unwrap();
+    let cluster = scenario.builder().start().await.unwrap();
+    assert!(!cluster.is_bootstrapped());
+    scenario.play(&cluster).await.unwrap();
+    for index in 0..3 {
+        cluster.node(index).wait_until_ready().await;
+    }
+}

@@ -35,6 +35,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) scenario: Option<PathBuf>,
 
+    /// Start with nodes that are configured, but wait for `Bootstrap`
+    #[arg(long)]
+    pub(crate) not_bootstrapped: bool,
+
     /// Where to write the talosconfig [default: a folder of its own for temporary files]
     #[arg(long, value_name = "FILE")]
     pub(crate) talosconfig_out: Option<PathBuf>,
@@ -93,6 +97,9 @@ impl Args {
         }
         if let Some(seed) = self.seed {
             builder = builder.seed(seed);
+        }
+        if self.not_bootstrapped {
+            builder = builder.bootstrapped(false);
         }
         if let Some(port) = self.ports {
             builder = builder.first_port(port);

@@ -4,6 +4,22 @@ use crate::node::etcd;
 use crate::{EtcdAlarm, SimCluster, SimNode};
 
 impl SimCluster {
+    /// Whether etcd has been bootstrapped, so that there is a cluster to be part of. See
+    /// [`SimClusterBuilder::bootstrapped`](crate::SimClusterBuilder::bootstrapped).
+    #[must_use]
+    pub fn is_bootstrapped(&self) -> bool {
+        *self.network.facts.bootstrapped.borrow()
+    }
+
+    /// Waits until a member of etcd runs. Nodes are ready a little later.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn wait_until_bootstrapped(&self) {
+        self.network.facts.until_bootstrapped().await;
+    }
+
     /// Hostname of the node whose etcd leads; `None` while too few members run.
     #[must_use]
     pub fn etcd_leader(&self) -> Option<String> {
@@ -12,6 +28,21 @@ impl SimCluster {
 }
 
 impl SimNode {
+    /// Bootstraps etcd on this node, as the RPC `Bootstrap` does that somebody else sends; says whether
+    /// that was possible. It is not for workers, nodes with data of etcd and nodes that are down. Returns
+    /// at once; [`SimCluster::wait_until_bootstrapped`] waits.
+    pub fn bootstrap(&self) -> bool {
+        let node = self.node();
+        let possible = node.runs_etcd() && node.life().is_some() && !etcd::has_data(node);
+        possible && node.bootstrap_etcd(None).is_ok()
+    }
+
+    /// Sets whether the node's configuration has etcd in it. A control plane node without cannot be
+    /// bootstrapped; what already runs goes on. Default: it has.
+    pub fn set_etcd_configured(&self, configured: bool) {
+        *self.node().etcd_configured.lock() = configured;
+    }
+
     /// Id of the node's etcd member; `None` for workers and for nodes that left the cluster.
     #[must_use]
     pub fn etcd_member_id(&self) -> Option<u64> {
@@ -34,7 +65,10 @@ impl SimNode {
     /// If the node is no member.
     pub fn set_etcd_database(&self, size: u64, in_use: u64) {
         let size = size.next_multiple_of(4096).max(5 * 4096);
-        self.change_member(|member| member.database = (size, in_use.min(size)));
+        self.change_member(|member| {
+            member.database = (size, in_use.min(size));
+            member.contents = None;
+        });
     }
 
     /// Raises or clears an alarm of the node's member.

@@ -2,8 +2,6 @@
 
 use bytes::Bytes;
 
-use crate::node::resources::special;
-use crate::node::status::ReadyCondition;
 use crate::{DebugContainer, PacketCapture, SimArray, SimNode, SimVolumeGroup};
 
 impl SimNode {
@@ -25,10 +23,7 @@ impl SimNode {
     /// Sets whether the node has set its clock. One that has not is not ready, and cannot be bootstrapped.
     /// Default: it has.
     pub fn set_time_in_sync(&self, in_sync: bool) {
-        let node = self.node();
-        node.resources.put(special::time_status(in_sync));
-        let reason = (!in_sync).then(|| "time is not synced".to_owned());
-        node.set_condition(ReadyCondition::Time, reason);
+        self.node().set_time_in_sync(in_sync);
     }
 
     /// Sets all volume groups of LVM, and the devices that are prepared for it and belong to none. Default:

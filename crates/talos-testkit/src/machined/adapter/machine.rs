@@ -6,14 +6,14 @@ use talos_proto::machine::*;
 
 use super::{Handlers, rpc};
 use crate::machined::rpc::{
-    capture, client_config, containers, etcd, events, files, images, kernel, kubeconfig, later, logs, power,
-    reset, service_control, services, system, upgrade,
+    bootstrap, capture, client_config, containers, etcd, events, files, images, kernel, kubeconfig, later,
+    logs, power, reset, service_control, services, system, upgrade,
 };
 
 #[rustfmt::skip]
 impl MachineService for Handlers {
     rpc! { unary apply_configuration(ApplyConfigurationRequest) -> ApplyConfigurationResponse = later }
-    rpc! { unary bootstrap(BootstrapRequest) -> BootstrapResponse = later }
+    rpc! { unary bootstrap(BootstrapRequest) -> BootstrapResponse = bootstrap::bootstrap }
     rpc! { unary containers(ContainersRequest) -> ContainersResponse = containers::containers }
     rpc! { server copy(CopyRequest) -> CopyStream: Data = files::copy }
     rpc! { unary cpu_freq_stats(()) -> CpuFreqStatsResponse = kernel::cpu_freq_stats }

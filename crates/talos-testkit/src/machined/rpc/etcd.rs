@@ -23,7 +23,6 @@ use tonic::{Status, Streaming};
 use super::{Call, Items, data};
 use crate::node::etcd::{self, EtcdAlarm, EtcdError, Member, MinorVersion, SNAPSHOT_PATH};
 use crate::node::files::entry::{Contents, Entry};
-use crate::node::files::source::Source;
 use crate::node::logs::CHUNK;
 
 /// How often, and how many times, a node tries to leave.
@@ -34,7 +33,7 @@ const LEAVE_ATTEMPTS: usize = 30;
 const MAX_UPLOAD: usize = 256 << 20;
 
 /// What etcd answers itself has no code any more when it arrives; what is wrong with the connection has.
-fn status(error: &EtcdError, prefix: &str) -> Status {
+pub(super) fn status(error: &EtcdError, prefix: &str) -> Status {
     let message = format!("{prefix}{error}");
     match error {
         EtcdError::Down(_) => Status::unavailable(message),
@@ -138,7 +137,7 @@ pub(in crate::machined) async fn forfeit_leadership(
 pub(in crate::machined) async fn snapshot(call: Call, _: EtcdSnapshotRequest) -> Result<Items<Data>, Status> {
     call.control_plane_only("etcd snapshot")?;
     let database = call.node.cluster.etcd.database(&call.node).map_err(plain)?;
-    let state = Some((Source::Database(database), 0, Context::new(&SHA256)));
+    let state = Some((database, 0, Context::new(&SHA256)));
     // The checksum of everything before it comes last, in a piece of its own.
     Ok(data(stream::unfold(state, |state| async move {
         let (source, offset, mut hash) = state?;

@@ -1,6 +1,7 @@
 //! What each RPC does, one file per area. Functions take the call's context and the request, and know
 //! nothing of HTTP, routing or authorization.
 
+pub(super) mod bootstrap;
 pub(super) mod capture;
 pub(super) mod client_config;
 pub(super) mod containers;

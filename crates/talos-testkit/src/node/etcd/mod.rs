@@ -4,128 +4,37 @@
 //! as it has the folder `/var/lib/etcd/member`. So what other parts do to services, files and power is what
 //! etcd sees.
 
+mod bootstrap;
+mod data;
 mod downgrade;
 mod error;
 mod image;
-#[allow(dead_code, reason = "for the Bootstrap and Upgrade RPCs")]
+mod member;
 mod recovery;
+mod upgrade;
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::node::files::entry::{Contents, Entry};
+use crate::node::files::source::Source;
 use crate::node::services::{self, ServiceState};
 use crate::node::{Identity, MachineRole, Node};
 use crate::rng::SimRng;
 use crate::sync::Guarded;
+use data::{DATA, DATABASE_IN_USE, DATABASE_SIZE};
+pub(crate) use data::{has_data, write_files};
 pub(crate) use downgrade::{MinorVersion, storage_version, version};
 pub(crate) use error::EtcdError;
 pub(crate) use image::DatabaseImage;
-pub(crate) use recovery::{RecoverError, SNAPSHOT_PATH, verify_snapshot};
-
-/// Folder of etcd's data.
-const DATA: &str = "/var/lib/etcd";
-/// What of it is there if and only if the node is or was a member.
-const MEMBER_DATA: &str = "/var/lib/etcd/member";
-const DATABASE: &str = "/var/lib/etcd/member/snap/db";
-
-/// Size of a database, and how much of it is used, unless told otherwise.
-const DATABASE_SIZE: u64 = 2 << 20;
-const DATABASE_IN_USE: u64 = 1 << 20;
-
-/// An alarm of an etcd member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum EtcdAlarm {
-    /// The database has reached its quota.
-    NoSpace,
-    /// Members disagree about the data.
-    Corrupt,
-}
-
-impl EtcdAlarm {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoSpace => "NOSPACE",
-            Self::Corrupt => "CORRUPT",
-        }
-    }
-}
-
-/// A member of the cluster.
-#[derive(Debug, Clone)]
-pub(crate) struct Member {
-    pub(crate) id: u64,
-    /// Also the hostname of its node.
-    pub(crate) name: String,
-    pub(crate) address: IpAddr,
-    pub(crate) learner: bool,
-    /// Size of the database in bytes, and how much of that is used.
-    pub(crate) database: (u64, u64),
-    pub(crate) alarms: Vec<EtcdAlarm>,
-}
-
-/// What a member says about itself.
-#[derive(Debug, Clone)]
-pub(crate) struct MemberStatus {
-    pub(crate) member: Member,
-    /// Id of the leader, 0 while there is none.
-    pub(crate) leader: u64,
-    pub(crate) term: u64,
-    pub(crate) index: u64,
-    pub(crate) downgrade: Option<MinorVersion>,
-    pub(crate) errors: Vec<String>,
-}
+pub use member::EtcdAlarm;
+use member::State;
+pub(crate) use member::{Member, MemberStatus};
+pub(crate) use recovery::{Recover, RecoverError, SNAPSHOT_PATH};
+pub(crate) use upgrade::UpgradeRefusal;
 
 /// The cluster of all control plane nodes; without members until it is bootstrapped.
 #[derive(Debug, Default)]
 pub(crate) struct EtcdCluster {
     state: Guarded<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    members: BTreeMap<u64, Member>,
-    leader: u64,
-    term: u64,
-    index: u64,
-    downgrade: Option<MinorVersion>,
-}
-
-impl State {
-    fn of(&self, name: &str) -> Option<&Member> {
-        self.members.values().find(|member| member.name == name)
-    }
-
-    fn voters(&self) -> impl Iterator<Item = &Member> {
-        self.members.values().filter(|member| !member.learner)
-    }
-
-    /// Elects a leader if the current one is gone and enough members run; says whether there is one.
-    fn settle(&mut self, running: &[String]) -> bool {
-        let up = |member: &&Member| running.contains(&member.name);
-        let voters = self.voters().count();
-        if self.voters().filter(up).count() < voters / 2 + 1 || voters == 0 {
-            self.leader = 0;
-            return false;
-        }
-        if !self.voters().filter(up).any(|member| member.id == self.leader) {
-            let next = self.voters().find(up).map_or(0, |member| member.id);
-            self.leader = next;
-            self.term += 1;
-        }
-        true
-    }
-
-    fn quorum(&mut self, running: &[String]) -> Result<(), EtcdError> {
-        if self.settle(running) {
-            self.index += 1;
-            Ok(())
-        } else {
-            Err(EtcdError::TimedOut)
-        }
-    }
 }
 
 impl EtcdCluster {
@@ -135,15 +44,20 @@ impl EtcdCluster {
         let mut state = self.state.lock();
         let stale = state.of(&identity.hostname).map(|member| member.id);
         stale.and_then(|id| state.members.remove(&id));
-        let member = Member {
+        let mut member = Member {
             // The lowest bit keeps it from being 0, which means "no member".
             id: rng.fork("etcd member").next_u64() | 1,
             name: identity.hostname.clone(),
             address: identity.address,
             learner: false,
             database: (DATABASE_SIZE, DATABASE_IN_USE),
+            // What the others have got comes with the first messages.
+            contents: state.members.values().find_map(|peer| peer.contents.clone()),
             alarms: Vec::new(),
         };
+        if let Some(contents) = &member.contents {
+            member.database = (contents.len() as u64, contents.len() as u64);
+        }
         if state.members.is_empty() {
             state.leader = member.id;
             state.term = 2;
@@ -159,25 +73,6 @@ impl EtcdCluster {
             self.enroll(&node.identity, &node.next_rng());
             write_files(node);
         }
-    }
-
-    /// Whether there are members.
-    #[allow(dead_code, reason = "for the Bootstrap and Upgrade RPCs")]
-    pub(crate) fn is_bootstrapped(&self) -> bool {
-        !self.state.lock().members.is_empty()
-    }
-
-    /// Makes `node` the first and only member of a new cluster, from the uploaded snapshot if `recover` is
-    /// set. The service is the caller's business, and so is the check of [`has_data`].
-    #[allow(dead_code, reason = "for the Bootstrap and Upgrade RPCs")]
-    pub(crate) fn bootstrap(&self, node: &Node, recover: Option<Recover>) -> Result<(), RecoverError> {
-        if let Some(Recover { skip_hash_check }) = recover {
-            verify_snapshot(node, skip_hash_check)?;
-        }
-        *self.state.lock() = State::default();
-        self.enroll(&node.identity, &node.next_rng());
-        write_files(node);
-        Ok(())
     }
 
     /// All members in the order of their ids, as the local member of `node` knows them.
@@ -283,21 +178,6 @@ impl EtcdCluster {
         node.publish_etcd_member();
     }
 
-    /// Why an upgrade of `node` would be refused, in Talos's words.
-    #[allow(dead_code, reason = "for the Bootstrap and Upgrade RPCs")]
-    pub(crate) fn upgrade_refusal(&self, node: &Node) -> Option<String> {
-        let members = self.members();
-        if members.len() == 2 {
-            return Some(format!(
-                "etcd member count({}) is insufficient to maintain quorum if upgrade commences",
-                members.len()
-            ));
-        }
-        let running = running(node);
-        let down = members.iter().find(|member| !running.contains(&member.name));
-        down.map(|member| format!("etcd member {:016x} is not healthy", member.id))
-    }
-
     pub(crate) fn status(&self, node: &Node) -> Result<MemberStatus, EtcdError> {
         self.ask(node)?;
         let running = running(node);
@@ -353,15 +233,16 @@ impl EtcdCluster {
             return false;
         };
         change(member);
-        write_data(node, member);
+        data::write(node, member);
         true
     }
 
     /// The database of the local member.
-    pub(crate) fn database(&self, node: &Node) -> Result<DatabaseImage, EtcdError> {
+    pub(crate) fn database(&self, node: &Node) -> Result<Source, EtcdError> {
         self.ask(node)?;
-        self.member(node)
-            .map(|member| database_image(&member))
+        let member = self.member(node);
+        member
+            .map(|member| node.open(&data::contents(&member)))
             .ok_or(EtcdError::Down(node.identity.address))
     }
 
@@ -373,19 +254,6 @@ impl EtcdCluster {
             Err(EtcdError::Down(node.identity.address))
         }
     }
-}
-
-/// How to bootstrap from an uploaded snapshot.
-#[allow(dead_code, reason = "for the Bootstrap and Upgrade RPCs")]
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Recover {
-    /// Take a file that has no checksum at its end, such as a database copied from a member.
-    pub(crate) skip_hash_check: bool,
-}
-
-/// Whether `node` has data of etcd, so that it cannot be bootstrapped.
-pub(crate) fn has_data(node: &Node) -> bool {
-    node.files.exists(MEMBER_DATA)
 }
 
 /// Whether the member of `node` answers.
@@ -418,27 +286,4 @@ fn evict(node: &Node, name: &str) {
             "Error running Containerd(etcd), going to restart forever: task \"etcd\" failed: exit code 1",
         );
     }
-}
-
-/// Writes the data of the member that `node` is, if it is one.
-pub(crate) fn write_files(node: &Node) {
-    if let Some(member) = node.cluster.etcd.member(node) {
-        write_data(node, &member);
-    }
-    node.publish_etcd_member();
-}
-
-fn database_image(member: &Member) -> DatabaseImage {
-    DatabaseImage::new(
-        SimRng::new(member.id).fork("database").next_u64(),
-        member.database.0,
-    )
-}
-
-fn write_data(node: &Node, member: &Member) {
-    if !node.files.exists(DATA) {
-        node.files.put(DATA, Entry::directory().with_mode(0o700));
-    }
-    let database = Entry::regular(Contents::Database(database_image(member))).with_mode(0o600);
-    node.files.put(DATABASE, database);
 }

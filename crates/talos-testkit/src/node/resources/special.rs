@@ -85,7 +85,6 @@ pub(crate) fn put(store: &ResourceStore, identity: &Identity, cluster: &str) {
     };
     let yaml = format!("nodeId: {}\n", scalar(&identity.node_id));
     store.put(draft(&NODE_IDENTITY, "local", &spec, yaml));
-    store.put(time_status(true));
 }
 
 fn machine_type(identity: &Identity) -> Draft {

@@ -229,6 +229,27 @@ impl Node {
             }
         }
         let outcome = runner::run(node, &job, &claim.stop).await;
+        Self::finish(node, outcome, claim)
+    }
+
+    /// Goes on with a boot whose last phase has begun.
+    pub(super) fn resume_boot(self: &Arc<Self>) {
+        let Some(claim) = self.claim(Sequence::Boot, false) else {
+            return;
+        };
+        let node = Arc::clone(self);
+        self.spawn(async move {
+            let job = Job::new(Sequence::Boot, node.conditions());
+            let outcome = runner::resume(&node, &job, &claim.stop).await;
+            let outcome = Self::finish(&node, outcome, claim);
+            if outcome == Outcome::Done {
+                node.settle().await;
+            }
+            Self::live(node, outcome).await;
+        });
+    }
+
+    fn finish(node: &Arc<Self>, outcome: Outcome, claim: Claim) -> Outcome {
         if matches!(outcome, Outcome::Restart | Outcome::PowerOff) {
             // Nothing may come in between the end of the sequence and the end of the machine.
             node.disconnect();

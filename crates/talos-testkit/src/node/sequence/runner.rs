@@ -29,10 +29,25 @@ pub(crate) enum Outcome {
 pub(super) async fn run(node: &Arc<Node>, job: &Job, stop: &CancellationToken) -> Outcome {
     let teller = Teller { node, job };
     teller.started();
+    go(&teller, 0, false, stop).await
+}
+
+/// Goes on with the last phase of a sequence, whose beginning is on the bus already.
+pub(super) async fn resume(node: &Arc<Node>, job: &Job, stop: &CancellationToken) -> Outcome {
+    let last = phases(job.sequence, &job.conditions).len().saturating_sub(1);
+    go(&Teller { node, job }, last, true, stop).await
+}
+
+/// Runs the phases from `first` on, the first of them perhaps having `begun`.
+async fn go(teller: &Teller<'_>, first: usize, begun: bool, stop: &CancellationToken) -> Outcome {
+    let job = teller.job;
     let plan = phases(job.sequence, &job.conditions);
-    for (index, phase) in plan.iter().enumerate() {
-        teller.phase(phase, Edge::Start);
-        let result = run_phase(&teller, phase, stop).await;
+    for (index, phase) in plan.iter().enumerate().skip(first) {
+        let begun = begun && index == first;
+        if !begun {
+            teller.phase(phase, Edge::Start);
+        }
+        let result = run_phase(teller, phase, begun, stop).await;
         teller.phase(phase, Edge::Stop);
         if let Err((task, error)) = result {
             let text = format!(
@@ -52,10 +67,13 @@ pub(super) async fn run(node: &Arc<Node>, job: &Job, stop: &CancellationToken) -
 async fn run_phase(
     teller: &Teller<'_>,
     phase: &Phase,
+    begun: bool,
     stop: &CancellationToken,
 ) -> Result<(), (usize, TaskError)> {
     let running = phase.tasks.iter().map(|task| async move {
-        teller.task(task, Edge::Start);
+        if !begun {
+            teller.task(task, Edge::Start);
+        }
         let result = stop
             .run_until_cancelled(tasks::run(teller.node, task, teller.job))
             .await

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::node::Node;
+use crate::node::etcd;
 use crate::node::services::{self, ServiceState};
 
 /// Services that end before volumes are unmounted, in this order.
@@ -35,6 +36,9 @@ async fn run(node: &Arc<Node>, id: &str) {
     }
     let started = services::started(id, node.services.new_pid(id));
     node.service_moves(id, ServiceState::Running, &started);
+    if id == "etcd" {
+        node.cluster.set_bootstrapped();
+    }
     node.short_tick().await;
     node.service_checked(id, true, "");
 }
@@ -63,14 +67,16 @@ pub(crate) async fn stop(node: &Arc<Node>, id: &str) {
 pub(super) async fn start_all(node: &Arc<Node>) {
     let wanted = node.wanted_services();
     for id in &wanted {
-        if *id == "etcd" {
-            prepare(node, id).await;
-        } else {
+        if *id != "etcd" {
             start(node, id).await;
+        } else if node.services.state(id) != Some(ServiceState::Preparing) {
+            prepare(node, id).await;
         }
     }
     if wanted.contains(&"etcd") {
-        node.cluster.until_bootstrapped().await;
+        if !etcd::has_data(node) {
+            node.cluster.until_bootstrapped().await;
+        }
         run(node, "etcd").await;
     }
 }
