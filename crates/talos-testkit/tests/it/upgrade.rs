@@ -4,11 +4,11 @@
 use talos_proto::machine::{
     ResetPartitionSpec, ResetRequest, RollbackRequest, UpgradeRequest, reset_request,
 };
-use talos_testkit::{Code, PlatformMode, SimCluster, SimNode};
+use talos_testkit::{Code, PlatformMode, ServiceState, SimCluster, SimNode};
 
 use crate::power::ready_after;
 use crate::single;
-use crate::wire::Wire;
+use crate::wire::{Wire, with};
 
 fn image(tag: &str) -> UpgradeRequest {
     UpgradeRequest {
@@ -101,6 +101,75 @@ async fn bad_images_are_found_before_anything_happens() {
         "error validating installer image \"factory.talos.dev/metal-installer/376567988:v9\": manifest unknown"
     );
     assert_eq!(node.running_sequence(), None);
+}
+
+// covers: machine.MachineService/Upgrade
+#[tokio::test]
+async fn etcd_has_to_survive_the_upgrade_of_a_control_plane_node() {
+    let cluster = SimCluster::builder()
+        .control_planes(2)
+        .workers(1)
+        .start()
+        .await
+        .unwrap();
+    let node = cluster.node(0);
+    let wire = Wire::admin(&cluster, &node).await;
+    let status = wire.machine().upgrade(image("v1.14.3")).await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (
+            Code::Unknown,
+            "error validating etcd for upgrade: etcd member count(2) is insufficient to maintain quorum if upgrade \
+             commences"
+        )
+    );
+    let to_worker = with(image("v1.14.3"), &[("node", "10.5.0.4")]);
+    wire.machine().upgrade(to_worker).await.unwrap();
+    let before = node.boot_id();
+    let preserving = UpgradeRequest {
+        preserve: true,
+        ..image("v1.14.3")
+    };
+    wire.machine().upgrade(preserving).await.unwrap();
+    ready_after(&cluster, &node, &before).await;
+}
+
+// covers: machine.MachineService/Upgrade
+#[tokio::test]
+async fn control_plane_nodes_are_upgraded_one_after_the_other() {
+    let cluster = SimCluster::builder().control_planes(3).start().await.unwrap();
+    let nodes = [cluster.node(0), cluster.node(1), cluster.node(2)];
+    nodes[0].hold_task("stopDBus");
+    let wires = [
+        Wire::admin(&cluster, &nodes[0]).await,
+        Wire::admin(&cluster, &nodes[1]).await,
+    ];
+    let before = nodes[0].boot_id();
+    wires[0].machine().upgrade(image("v1.14.3")).await.unwrap();
+    let status = wires[1].machine().upgrade(image("v1.14.3")).await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (
+            Code::Unknown,
+            "failed to acquire upgrade mutex: mutex: Locked by another session"
+        )
+    );
+    nodes[0].release_task("stopDBus");
+    ready_after(&cluster, &nodes[0], &before).await;
+    nodes[2].set_service_state("etcd", ServiceState::Failed, "exit status 1");
+    let status = wires[1].machine().upgrade(image("v1.14.3")).await.unwrap_err();
+    let message = status.message();
+    assert!(
+        message.starts_with("error validating etcd for upgrade: etcd member "),
+        "{message}"
+    );
+    let forced = UpgradeRequest {
+        force: true,
+        ..image("v1.14.3")
+    };
+    let before = nodes[1].boot_id();
+    wires[1].machine().upgrade(forced).await.unwrap();
+    ready_after(&cluster, &nodes[1], &before).await;
 }
 
 // covers: machine.MachineService/Upgrade

@@ -4,6 +4,9 @@ use talos_proto::machine::{Upgrade, UpgradeRequest, UpgradeResponse, upgrade_req
 use tonic::Status;
 
 use super::Call;
+use super::etcd::status;
+use crate::node::MachineRole;
+use crate::node::etcd::UpgradeRefusal;
 use crate::node::installation::release_of;
 use crate::node::sequence::plan::{Conditions, Sequence};
 use crate::node::sequence::{Intent, Job};
@@ -31,6 +34,11 @@ pub(in crate::machined) async fn upgrade(
             "failed to parse image reference \"\": repository name must have at least one component"
                 .to_owned(),
         ));
+    }
+    let control_plane = call.node.machine_role() == Some(MachineRole::ControlPlane);
+    if control_plane && !request.force && !request.preserve {
+        let allowed = call.node.cluster.etcd.allow_upgrade(&call.node);
+        allowed.map_err(refused)?;
     }
     let current = call.node.version.lock().tag.clone();
     let tag = release_of(&request.image).unwrap_or(current);
@@ -73,4 +81,15 @@ pub(in crate::machined) async fn upgrade(
             actor_id,
         }],
     })
+}
+
+fn refused(refusal: UpgradeRefusal) -> Status {
+    const MUTEX: &str = "failed to acquire upgrade mutex: ";
+    match refusal {
+        UpgradeRefusal::Etcd(error) => status(&error, MUTEX),
+        UpgradeRefusal::Locked => Status::unknown(format!("{MUTEX}mutex: Locked by another session")),
+        UpgradeRefusal::Unsafe(reason) => {
+            Status::unknown(format!("error validating etcd for upgrade: {reason}"))
+        }
+    }
 }
