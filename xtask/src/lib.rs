@@ -9,6 +9,7 @@
 )]
 
 pub mod bench;
+pub mod book;
 pub mod ci;
 pub mod codegen;
 pub mod coverage;

@@ -9,7 +9,7 @@ use xtask::coverage::Coverage;
 use xtask::descriptors::ProtoTree;
 use xtask::methods::Methods;
 use xtask::output::Outputs;
-use xtask::{bench, ci, codegen, coverage_page, faults, footprint, interop, protos, workspace};
+use xtask::{bench, book, ci, codegen, coverage_page, faults, footprint, interop, protos, workspace};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -25,6 +25,8 @@ struct Arguments {
 enum Task {
     /// Measure the client against the numbers it is held to, with an optimized build
     Bench(bench::Bench),
+    /// Make a book of the guides in docs/, and check the links of all pages; needs mdBook
+    Book(book::Book),
     /// Run the checks that every change has to pass, the same as in the hosted workflow
     Ci(ci::Ci),
     /// Regenerate the code of talos-proto and proto/provenance.lock.toml from proto/
@@ -71,6 +73,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Ci(arguments) => return ci::run(&arguments, &mut std::io::stdout()),
         Task::Bench(arguments) => {
             let ok = bench::run(&root, &arguments, &mut std::io::stdout())?;
+            return Ok(code(ok));
+        }
+        Task::Book(arguments) => {
+            let ok = book::run(&root, &arguments, &mut std::io::stdout())?;
             return Ok(code(ok));
         }
         Task::Codegen { check } => {

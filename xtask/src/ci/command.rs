@@ -12,9 +12,9 @@ pub(super) struct Tool {
 }
 
 impl Tool {
-    /// What to write after `cargo` to start it.
-    pub(super) fn subcommand(&self) -> &'static str {
-        self.name.strip_prefix("cargo-").unwrap_or(self.name)
+    /// What to write after `cargo` to start it; `None` if it is a program of its own.
+    pub(super) fn subcommand(&self) -> Option<&'static str> {
+        self.name.strip_prefix("cargo-")
     }
 }
 

@@ -69,11 +69,21 @@ impl Local {
 
 impl Machine for Local {
     fn has(&mut self, tool: &Tool) -> bool {
-        let Ok(mut process) = self.process(Program::Cargo) else {
-            return false;
+        let mut process = match tool.subcommand() {
+            Some(subcommand) => {
+                let Ok(mut process) = self.process(Program::Cargo) else {
+                    return false;
+                };
+                process.arg(subcommand);
+                process
+            }
+            None => process::Command::new(tool.name),
         };
-        process.arg(tool.subcommand()).arg("--version");
-        process.stdout(Stdio::null()).stderr(Stdio::null());
+        process.arg("--version");
+        process
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         process.status().is_ok_and(|status| status.success())
     }
 
@@ -173,6 +183,14 @@ mod tests {
         }));
         assert!(machine().has(&Tool {
             name: "cargo-fmt",
+            version: "1.0.0"
+        }));
+        assert!(!machine().has(&Tool {
+            name: "no-such-program",
+            version: "1.0.0"
+        }));
+        assert!(machine().has(&Tool {
+            name: "rustc",
             version: "1.0.0"
         }));
     }

@@ -26,6 +26,12 @@ pub(super) const NEXTEST: Tool = Tool {
     version: "0.9.151",
 };
 
+/// mdBook: makes a book of the guides. A program, and not a subcommand of cargo; [`crate::book`] starts it.
+pub(super) const MDBOOK: Tool = Tool {
+    name: "mdbook",
+    version: "0.5.4",
+};
+
 /// The crates that users can get; the others are never published.
 const PUBLISHED: &str = "-p talos-proto -p talos-transport -p talos-client -p talos-testkit";
 /// Where the published crates are copied to, to be built with the oldest dependencies they allow. Like all folders
@@ -142,6 +148,14 @@ pub(super) fn all(root: &Path, nextest: bool) -> Result<Vec<Step>> {
                     .own_target("ci/docs"),
             ],
         ),
+        Step {
+            tools: &[MDBOOK],
+            ..step(
+                "book",
+                "the guides are a book, and all links lead somewhere",
+                [Command::xtask("book")],
+            )
+        },
         Step {
             tools: &[HACK],
             ..step(
@@ -267,8 +281,11 @@ mod tests {
 
     #[test]
     fn steps_declare_the_tools_they_start() {
-        for tool in [HACK, DENY] {
-            let start = format!("cargo {} ", tool.subcommand());
+        for tool in [HACK, DENY, MDBOOK] {
+            let start = match tool.subcommand() {
+                Some(subcommand) => format!("cargo {subcommand} "),
+                None => "cargo xtask book".to_owned(),
+            };
             for step in steps(true) {
                 let starts = step
                     .actions
