@@ -11,5 +11,5 @@ pub use secret::{CertificateAndKey, Expression, SecretBytes};
 pub use time::TimeOffset;
 pub use tree::Value;
 pub use yaml::YamlError;
-#[cfg(feature = "def-config")]
+#[cfg(any(feature = "def-config", feature = "workflows"))]
 pub(crate) use yaml::all;
