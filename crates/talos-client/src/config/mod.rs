@@ -29,6 +29,9 @@ pub(crate) use reload::{Given, Reloader, Source};
 #[cfg(any(all(feature = "archive", feature = "machine"), feature = "siderov1"))]
 pub(crate) use save::write_secret_file;
 
+#[cfg(feature = "workflows")]
+pub(crate) use {save::create_private_folder, talosconfig::blank_quotes};
+
 pub use context::{Auth, Context};
 pub use error::{Base64Problem, ConfigError, Origin};
 pub use lookup::Lookup;

@@ -295,7 +295,7 @@ fn malformed(origin: &Origin, error: &serde_saphyr::Error) -> ConfigError {
 }
 
 /// Replaces everything between quotes: parsers quote the value they stumbled over, which may be a secret.
-fn blank_quotes(text: &str) -> String {
+pub(crate) fn blank_quotes(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(char) = chars.next() {

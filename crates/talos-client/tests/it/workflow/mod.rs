@@ -1,3 +1,4 @@
 //! Workflows, with faults at every step.
 
 mod faulted;
+mod kubeconfig;
