@@ -6,6 +6,7 @@
 //! Every workflow may be run again after a failure, or after a program that was interrupted: it looks at what is done
 //! already, and goes on from there.
 
+pub mod etcd;
 pub mod kubeconfig;
 mod run;
 

@@ -32,6 +32,8 @@ pub use self::{
     snapshot::{EtcdSnapshot, EtcdSnapshotFileRequest, EtcdSnapshotRequest, SavedSnapshot},
     status::EtcdStatus,
 };
+#[cfg(feature = "workflows")]
+pub(crate) use verify::Verifier;
 
 /// The etcd member of a node; made by [`Node::etcd`].
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use talos_transport::tls::{Sha256, TlsError};
 
 /// Follows a snapshot and checks what is at its end: SHA-256 over everything before it.
 #[derive(Debug)]
-pub(super) struct Verifier {
+pub(crate) struct Verifier {
     hash: Sha256,
     /// The last bytes, which may be the checksum. Not hashed yet.
     tail: [u8; CHECKSUM],
@@ -15,7 +15,7 @@ pub(super) struct Verifier {
 
 /// What is wrong with a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SnapshotError {
+pub(crate) enum SnapshotError {
     #[error("the snapshot is cut off: {length} bytes are not a database and a checksum")]
     Length { length: u64 },
     #[error("the snapshot is damaged: its checksum is another one")]
@@ -23,7 +23,7 @@ pub(super) enum SnapshotError {
 }
 
 impl Verifier {
-    pub(super) fn new() -> Result<Self, TlsError> {
+    pub(crate) fn new() -> Result<Self, TlsError> {
         Ok(Self {
             hash: Sha256::new()?,
             tail: [0; CHECKSUM],
@@ -32,12 +32,12 @@ impl Verifier {
         })
     }
 
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
     /// Adds a piece.
-    pub(super) fn update(&mut self, piece: &[u8]) {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
         self.length += u64::try_from(piece.len()).unwrap_or(u64::MAX);
         // Of what is held and what comes, all but the last bytes can be hashed.
         let surplus = (self.held + piece.len()).saturating_sub(CHECKSUM);
@@ -52,7 +52,7 @@ impl Verifier {
     }
 
     /// The checksum, if it is right.
-    pub(super) fn finish(self) -> Result<[u8; CHECKSUM], SnapshotError> {
+    pub(crate) fn finish(self) -> Result<[u8; CHECKSUM], SnapshotError> {
         // A database is made of pages, whose size is a multiple of the sector's.
         let database = self.length.checked_sub(CHECKSUM as u64);
         if !database.is_some_and(|database| database > 0 && database % SECTOR == 0) {

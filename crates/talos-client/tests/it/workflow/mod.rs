@@ -1,4 +1,6 @@
 //! Workflows, with faults at every step.
 
+mod etcd;
+mod etcd_backup;
 mod faulted;
 mod kubeconfig;
