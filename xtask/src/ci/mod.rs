@@ -47,11 +47,11 @@ pub fn run(arguments: &Ci, output: &mut dyn Write) -> Result<ExitCode> {
     if arguments.list {
         list(&steps, output)?;
     } else if arguments.missing_tools {
-        for tool in missing(&steps, &[steps::NEXTEST], &mut machine) {
+        for tool in missing(&steps, &mut machine) {
             writeln!(output, "{tool}")?;
         }
     } else {
-        require(&missing(&steps, &[], &mut machine))?;
+        require(&missing(&steps, &mut machine))?;
         let results = execute(&steps, arguments.keep_going, &mut machine, output)?;
         summarise(&results, steps.len(), output)?;
         if results.iter().any(|result| result.failure.is_some()) {
@@ -83,14 +83,9 @@ fn list(steps: &[Step], output: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// The tools that the steps need, and of `welcome`, that are not installed.
-fn missing(steps: &[Step], welcome: &[Tool], machine: &mut dyn Machine) -> BTreeSet<Tool> {
-    let needed: BTreeSet<_> = steps
-        .iter()
-        .flat_map(|step| step.tools)
-        .chain(welcome)
-        .copied()
-        .collect();
+/// The tools that the steps need and that are not installed.
+fn missing(steps: &[Step], machine: &mut dyn Machine) -> BTreeSet<Tool> {
+    let needed: BTreeSet<_> = steps.iter().flat_map(|step| step.tools).copied().collect();
     needed.into_iter().filter(|tool| !machine.has(tool)).collect()
 }
 
@@ -321,9 +316,7 @@ mod tests {
         steps[0].tools = &[steps::HACK];
         steps[2].tools = &[steps::DENY, steps::HACK];
         let mut machine = Fake::default();
-        let error = require(&missing(&steps, &[], &mut machine))
-            .unwrap_err()
-            .to_string();
+        let error = require(&missing(&steps, &mut machine)).unwrap_err().to_string();
         let (deny, hack) = (steps::DENY.to_string(), steps::HACK.to_string());
         assert_eq!(
             error,
@@ -331,10 +324,6 @@ mod tests {
         );
 
         machine.installed = vec![steps::HACK, steps::DENY];
-        require(&missing(&steps, &[], &mut machine)).unwrap();
-        assert_eq!(
-            missing(&steps, &[steps::NEXTEST], &mut machine),
-            BTreeSet::from([steps::NEXTEST])
-        );
+        require(&missing(&steps, &mut machine)).unwrap();
     }
 }

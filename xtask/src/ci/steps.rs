@@ -20,7 +20,7 @@ pub(super) const DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
 };
-/// `cargo nextest`: runs tests side by side. Used if it is there.
+/// `cargo nextest`: runs tests side by side. Used if it is there, and not asked for: building it takes longer than it saves.
 pub(super) const NEXTEST: Tool = Tool {
     name: "cargo-nextest",
     version: "0.9.151",
