@@ -21,7 +21,11 @@ mod hostile_archives;
 mod machine;
 mod monitoring;
 #[cfg(feature = "proxy")]
+mod proxies;
+#[cfg(feature = "proxy")]
 mod proxy;
+#[cfg(all(unix, feature = "proxy"))]
+mod proxy_maintenance;
 mod renewal;
 mod resilience;
 #[cfg(feature = "definitions")]

@@ -1,89 +1,17 @@
 //! Clients that reach their cluster through a proxy, and which of several they follow.
 
-use std::{
-    ffi::OsString,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
-
 use talos_client::{
     Client, ErrorKind, Origin,
     config::{Context, Talosconfig},
-    proxy::{NoProxy, Proxy, ProxyEnvironment, ProxyPolicy},
+    proxy::{NoProxy, Proxy, ProxyPolicy},
     transport::{Identity, ServerVerification, TlsConfig},
 };
 use talos_testkit::SimCluster;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
+
+use crate::{
+    proxies::{TestProxy, environment},
+    support::shown,
 };
-
-use crate::support::shown;
-
-/// An HTTP proxy on loopback. Whatever host it is asked for, it connects to the one server it knows.
-struct TestProxy {
-    address: SocketAddr,
-    seen: Arc<Mutex<Vec<String>>>,
-    accepting: JoinHandle<()>,
-}
-
-impl TestProxy {
-    /// Refuses everything if it knows no server.
-    async fn start(server: Option<SocketAddr>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-        let address = listener.local_addr().expect("bound");
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&seen);
-        let accepting = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, server, Arc::clone(&log)));
-            }
-        });
-        Self {
-            address,
-            seen,
-            accepting,
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("http://me:SECRET@{}", self.address)
-    }
-
-    /// The heads of the requests.
-    fn seen(&self) -> Vec<String> {
-        self.seen.lock().expect("no panic").clone()
-    }
-}
-
-impl Drop for TestProxy {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-/// Ends with `None` where the client goes away.
-async fn serve(
-    mut stream: TcpStream,
-    server: Option<SocketAddr>,
-    seen: Arc<Mutex<Vec<String>>>,
-) -> Option<()> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        head.push(char::from(stream.read_u8().await.ok()?));
-    }
-    seen.lock().expect("no panic").push(head);
-    let Some(server) = server else {
-        return stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.ok();
-    };
-    let mut server = TcpStream::connect(server).await.ok()?;
-    stream
-        .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        .await
-        .ok()?;
-    copy_bidirectional(&mut stream, &mut server).await.ok().map(drop)
-}
 
 async fn cluster() -> SimCluster {
     SimCluster::builder().start().await.expect("started")
@@ -96,11 +24,6 @@ fn talosconfig(cluster: &SimCluster, change: impl FnOnce(&mut Context)) -> Talos
     talosconfig
 }
 
-/// An environment with this `HTTPS_PROXY`.
-fn environment(url: &str) -> ProxyEnvironment {
-    ProxyEnvironment::with_variables(|name| (name == "HTTPS_PROXY").then(|| OsString::from(url)))
-}
-
 async fn works(builder: talos_client::ClientBuilder) {
     let client = builder.build().expect("a client");
     client.version().await.expect("answered");
@@ -109,8 +32,8 @@ async fn works(builder: talos_client::ClientBuilder) {
 #[tokio::test]
 async fn the_proxy_url_of_the_context_is_used_even_for_loopback() {
     let cluster = cluster().await;
-    let proxy = TestProxy::start(Some(cluster.node(0).socket_addr())).await;
-    let other = TestProxy::start(None).await;
+    let proxy = TestProxy::http(Some(cluster.node(0).socket_addr())).await;
+    let other = TestProxy::http(None).await;
     let config = talosconfig(&cluster, |context| context.proxy_url = Some(proxy.url().into()));
     works(
         Client::builder()
@@ -134,7 +57,7 @@ async fn the_proxy_url_of_the_context_is_used_even_for_loopback() {
 #[tokio::test]
 async fn the_environment_is_followed_where_the_context_says_nothing() {
     let cluster = cluster().await;
-    let proxy = TestProxy::start(Some(cluster.node(0).socket_addr())).await;
+    let proxy = TestProxy::http(Some(cluster.node(0).socket_addr())).await;
     let environment = environment(&proxy.url());
     // Loopback is never proxied by the environment.
     let config = talosconfig(&cluster, |_| ());
@@ -176,8 +99,8 @@ async fn the_environment_is_followed_where_the_context_says_nothing() {
 #[tokio::test]
 async fn what_the_builder_says_goes_first() {
     let cluster = cluster().await;
-    let proxy = TestProxy::start(Some(cluster.node(0).socket_addr())).await;
-    let other = TestProxy::start(None).await;
+    let proxy = TestProxy::http(Some(cluster.node(0).socket_addr())).await;
+    let other = TestProxy::http(None).await;
     let config = talosconfig(&cluster, |context| context.proxy_url = Some(other.url().into()));
     let builder = || Client::builder().talosconfig(config.clone());
     let own: Proxy = proxy.url().parse().expect("a proxy");
@@ -191,8 +114,8 @@ async fn what_the_builder_says_goes_first() {
 #[tokio::test]
 async fn tls_settings_of_ones_own_pass_over_the_context_but_not_over_the_environment() {
     let cluster = cluster().await;
-    let proxy = TestProxy::start(Some(cluster.node(0).socket_addr())).await;
-    let other = TestProxy::start(None).await;
+    let proxy = TestProxy::http(Some(cluster.node(0).socket_addr())).await;
+    let other = TestProxy::http(None).await;
     let certificate = cluster.client_cert(["os:admin"]).expect("issued");
     let identity = Identity::from_pem(&certificate.certificate_pem, &certificate.key_pem).expect("a pair");
     let roots = ServerVerification::ca_pem(cluster.ca_pem()).expect("an authority");
@@ -217,7 +140,7 @@ async fn tls_settings_of_ones_own_pass_over_the_context_but_not_over_the_environ
 #[tokio::test]
 async fn a_proxy_that_refuses_is_named_and_the_password_is_not() {
     let cluster = cluster().await;
-    let proxy = TestProxy::start(None).await;
+    let proxy = TestProxy::http(None).await;
     let config = talosconfig(&cluster, |context| context.proxy_url = Some(proxy.url().into()));
     let client = Client::builder().talosconfig(config).build().expect("a client");
     let error = client.version().await.expect_err("refused");
@@ -229,7 +152,7 @@ async fn a_proxy_that_refuses_is_named_and_the_password_is_not() {
     let text = shown(&error);
     let expected = format!(
         "no connection through the proxy http://{}: the proxy answered 403 Forbidden",
-        proxy.address
+        proxy.address()
     );
     assert!(format!("{error:#}").contains(&expected), "{error:#}");
     assert!(!text.contains("SECRET") && !text.contains("U0VDUkVU"), "{text}");

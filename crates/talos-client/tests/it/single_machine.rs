@@ -31,8 +31,8 @@ use tokio_rustls::{
 };
 
 /// A machine that knows its version, and notes what it is told. It ends when dropped.
-struct Machine {
-    endpoint: String,
+pub(crate) struct Machine {
+    pub(crate) endpoint: String,
     certificate: String,
     received: Arc<Mutex<Vec<HeaderMap>>>,
     _accepting: JoinSet<()>,
@@ -40,7 +40,7 @@ struct Machine {
 
 impl Machine {
     /// As in maintenance mode: a certificate that nobody has signed, and none asked for.
-    async fn in_maintenance() -> Self {
+    pub(crate) async fn in_maintenance() -> Self {
         let names = ["maintenance-service.talos.dev".to_owned()];
         let certificate = rcgen::generate_simple_self_signed(names).expect("a certificate");
         let key = PrivateKeyDer::Pkcs8(certificate.signing_key.serialize_der().into());
@@ -98,12 +98,12 @@ impl Machine {
         }
     }
 
-    fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of_certificate_pem(&self.certificate).expect("a certificate")
     }
 
     /// The values of this metadata in the calls since the last time.
-    fn told(&self, name: &str) -> Vec<Vec<String>> {
+    pub(crate) fn told(&self, name: &str) -> Vec<Vec<String>> {
         let received = self.received.lock().expect("no panic");
         received
             .iter()
@@ -158,7 +158,7 @@ async fn answer(
     Ok(response)
 }
 
-async fn version(node: &Node) -> String {
+pub(crate) async fn version(node: &Node) -> String {
     node.version().await.expect("answered").tag().to_owned()
 }
 
