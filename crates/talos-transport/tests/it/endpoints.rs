@@ -10,6 +10,7 @@ use tonic::Code;
 
 use crate::client::{builder, channel, connect_reason, echo, tls, transport_error};
 use crate::pki::{Ca, Pair};
+use crate::server::ports::refusing;
 use crate::server::{PATIENCE, Server, ServerTls};
 
 struct Cluster {
@@ -40,12 +41,6 @@ impl Cluster {
             .build()
             .unwrap()
     }
-}
-
-/// An endpoint where nothing listens.
-async fn refusing() -> Endpoint {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    Endpoint::try_from(listener.local_addr().unwrap()).unwrap()
 }
 
 /// An endpoint that accepts connections and never says anything. It lives as long as the listener.
@@ -86,7 +81,7 @@ fn building_needs_no_runtime() {
 async fn connecting_early_tells_the_endpoint() {
     let cluster = Cluster::new();
     let server = cluster.server().await;
-    let channel = cluster.channel([refusing().await, server.endpoint()], 0);
+    let channel = cluster.channel([refusing(), server.endpoint()], 0);
     assert_eq!(channel.connect().await.unwrap(), server.endpoint());
     echo(&channel).await.unwrap();
     assert_eq!(server.connections(), 1);
@@ -95,7 +90,7 @@ async fn connecting_early_tells_the_endpoint() {
 #[tokio::test]
 async fn a_refused_connection_is_told() {
     let cluster = Cluster::new();
-    let endpoint = refusing().await;
+    let endpoint = refusing();
     let status = echo(&cluster.channel([endpoint.clone()], 0)).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(
@@ -127,7 +122,7 @@ async fn a_name_without_address_is_told() {
 async fn when_all_endpoints_fail_each_has_its_reason() {
     let cluster = Cluster::new();
     let stranger = Cluster::new().server().await;
-    let refusing = refusing().await;
+    let refusing = refusing();
     let status = echo(&cluster.channel([refusing.clone(), stranger.endpoint()], 0))
         .await
         .unwrap_err();
@@ -165,7 +160,7 @@ async fn dead_and_silent_endpoints_are_passed_over_whatever_the_order() {
     let cluster = Cluster::new();
     let server = cluster.server().await;
     let (_listener, silent) = silent().await;
-    let endpoints = [refusing().await, silent, server.endpoint()];
+    let endpoints = [refusing(), silent, server.endpoint()];
     for seed in 0..6 {
         let response = echo(&cluster.channel(endpoints.clone(), seed)).await.unwrap();
         assert_eq!(answered_by(&response), server.endpoint());

@@ -10,12 +10,11 @@ use talos_transport::{
     AnsweredBy, Channel, ChannelBuilder, Endpoint, EndpointSnapshot, EndpointState, Error, PickPolicy,
     RetryConfig,
 };
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::client::{echo, message, server_streaming, tls, transport_error};
 use crate::pki::{Ca, Pair};
-use crate::server::{PATIENCE, Server, ServerTls};
+use crate::server::{PATIENCE, Server, ServerTls, ports};
 
 pub(crate) struct Cluster {
     ca: Ca,
@@ -266,10 +265,7 @@ async fn round_robin_spreads_calls_evenly_and_fills_up_again() {
 async fn warming_up_tells_what_became_of_each_endpoint() {
     let cluster = Cluster::new();
     let [server]: [Server; 1] = cluster.servers().await;
-    let dead = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Endpoint::try_from(listener.local_addr().unwrap()).unwrap()
-    };
+    let dead = ports::refusing();
     let both = [dead.clone(), server.endpoint()];
     let channel = cluster
         .builder(both.clone())

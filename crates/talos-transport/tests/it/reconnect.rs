@@ -5,7 +5,7 @@ use tonic::Code;
 
 use crate::client::{channel, echo, message, server_streaming, tls, transport_error};
 use crate::pki::Ca;
-use crate::server::{PATIENCE, Server, ServerTls};
+use crate::server::{PATIENCE, Server, ServerTls, ports};
 
 async fn start() -> (Ca, Server, Channel) {
     let ca = Ca::new();
@@ -107,10 +107,7 @@ async fn the_next_endpoint_takes_over() {
 #[tokio::test]
 async fn a_server_that_comes_up_late_is_found_by_the_next_call() {
     let ca = Ca::new();
-    let address = {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
+    let address = ports::reserve();
     let channel = channel(
         talos_transport::Endpoint::try_from(address).unwrap(),
         tls(&ca, &ca.client()),

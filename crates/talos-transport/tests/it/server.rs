@@ -1,6 +1,7 @@
 //! A small gRPC server over HTTP/2, with TLS as apid has it, and with every kind of bad manners on request.
 
 mod answers;
+pub(crate) mod ports;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,7 +18,6 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use talos_transport::connect::Connect;
 use talos_transport::{ConnectReason, Endpoint};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -115,7 +115,7 @@ impl Server {
     }
 
     pub(crate) async fn start_at(address: SocketAddr, tls: ServerTls) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = ports::listen(address);
         let address = listener.local_addr().unwrap();
         let acceptor = TlsAcceptor::from(tls.config());
         let state = Arc::new(State::default());
@@ -225,7 +225,7 @@ impl Server {
         self.command.send_replace(Command::Serve);
     }
 
-    /// Ends everything at once, as a crash does, and frees the port.
+    /// Ends everything at once, as a crash does. From now on its address refuses connections.
     pub(crate) async fn kill(mut self) {
         self.command.send_replace(Command::Die);
         self.accepting.abort();
@@ -285,7 +285,10 @@ async fn serve(
             .initial_connection_window_size(1 << 20)
             .serve_connection(TokioIo::new(io), service)
     );
-    commands.mark_unchanged();
+    // Killed while it was being made.
+    if *commands.borrow_and_update() == Command::Die {
+        return;
+    }
     let mut leaving = false;
     loop {
         tokio::select! {

@@ -13,14 +13,12 @@ use super::servers::TestProxy;
 use super::{NAME, Remote, failure, proxy_failure};
 use crate::client::{connect_reason, echo, tls, transport_error};
 use crate::pki::Ca;
-use crate::server::{PATIENCE, Server};
+use crate::server::{PATIENCE, Server, ports};
 
 #[tokio::test]
 async fn a_proxy_that_is_not_there_is_not_taken_for_the_endpoint() {
     let remote = Remote::start().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://user:SECRET@{}", listener.local_addr().unwrap());
-    drop(listener);
+    let url = format!("http://user:SECRET@{}", ports::reserve());
     let status = remote.failure(url.parse::<Proxy>().unwrap()).await;
     match proxy_failure(&status) {
         ProxyFailure::Dial(reason) => assert!(matches!(**reason, ConnectReason::Refused), "{reason:?}"),
