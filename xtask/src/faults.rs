@@ -1,11 +1,15 @@
 //! Runs the fault tests of the transport and the client many times over: what is rare shows only then.
 //!
-//! The tests are those of the workspace; nothing here depends on them. They are built once, and each round runs all of them
-//! with two threads. The log of a round that fails is kept.
+//! The tests are those of the workspace; nothing here depends on them. They are built once, and each round runs all of them.
+//! Most of them wait most of the time, so many run side by side, and several rounds as well. The log of a round that fails is
+//! kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -17,10 +21,16 @@ pub struct Faults {
     /// How many rounds to run
     #[arg(long, default_value_t = 1)]
     times: u32,
+    /// How many rounds to run at the same time
+    #[arg(long, default_value_t = 3)]
+    jobs: u32,
+    /// How many tests of a program to run at the same time
+    #[arg(long, default_value_t = 16)]
+    threads: u32,
     /// Run only tests whose names contain this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Stop at the first round that fails
+    /// Begin no further round when one has failed
     #[arg(long)]
     fail_fast: bool,
 }
@@ -57,9 +67,6 @@ const SUITES: [Suite; 2] = [
     },
 ];
 
-/// Tests run side by side in a round.
-const THREADS: &str = "2";
-
 /// Counts of one run of a test program, or of all.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Counts {
@@ -67,52 +74,100 @@ struct Counts {
     failed: u64,
 }
 
+/// What came of a round.
+struct Round {
+    number: u32,
+    counts: Counts,
+    /// The logs of programs that failed.
+    logs: Vec<PathBuf>,
+}
+
 /// Runs all rounds. Returns whether every test passed in every round.
 pub fn run(root: &Path, arguments: &Faults, print: &mut dyn std::io::Write) -> Result<bool> {
-    ensure!(arguments.times > 0, "--times must not be zero");
+    let Faults {
+        times, jobs, threads, ..
+    } = *arguments;
+    ensure!(
+        times > 0 && jobs > 0 && threads > 0,
+        "--times, --jobs and --threads must not be zero"
+    );
     let programs = build(root)?;
     let logs = root.join("target/faults");
-    let mut total = Counts::default();
-    let mut failed_rounds = 0;
-    for round in 1..=arguments.times {
-        let mut counts = Counts::default();
-        let mut failures = Vec::new();
-        for (suite, program) in SUITES.iter().zip(&programs) {
-            let output = run_suite(suite, program, arguments.only.as_deref())?;
-            let one = count(&output)?;
-            counts.add(one);
-            if one.failed > 0 || !output.status.success() {
-                fs::create_dir_all(&logs).context("making the folder for logs")?;
-                let log = logs.join(format!("{round:04}-{}.log", suite.package));
-                fs::write(&log, [output.stdout, output.stderr].concat()).context("writing the log")?;
-                failures.push(log);
+    let (begun, enough) = (AtomicU32::new(0), AtomicBool::new(false));
+    let next = || {
+        let number = begun.fetch_add(1, Ordering::Relaxed) + 1;
+        (number <= times && !enough.load(Ordering::Relaxed)).then_some(number)
+    };
+    let (sender, rounds) = mpsc::channel();
+    let (mut total, mut finished, mut failed_rounds) = (Counts::default(), 0, 0);
+    thread::scope(|scope| {
+        for _ in 0..jobs.min(times) {
+            let (sender, programs, logs) = (sender.clone(), &programs, &logs);
+            scope.spawn(move || {
+                while let Some(number) = next() {
+                    if sender.send(run_round(number, programs, logs, arguments)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut note = |round: Round| {
+            total.add(round.counts);
+            finished += 1;
+            failed_rounds += u32::from(!round.logs.is_empty());
+            if arguments.fail_fast && failed_rounds > 0 {
+                enough.store(true, Ordering::Relaxed);
             }
-        }
-        ensure!(counts.passed + counts.failed > 0, "no test is called so");
-        total.add(counts);
-        let Counts { passed, failed } = counts;
-        write!(
-            print,
-            "round {round} of {}: {passed} passed, {failed} failed",
-            arguments.times
-        )?;
-        for log in &failures {
-            write!(print, ", see {}", log.display())?;
-        }
-        writeln!(print)?;
-        print.flush()?;
-        failed_rounds += u32::from(!failures.is_empty());
-        if arguments.fail_fast && !failures.is_empty() {
-            break;
-        }
-    }
+            show(&round, times, print)
+        };
+        let result = rounds.iter().try_for_each(|round| note(round?));
+        // Whoever waits for the others does not wait for all that they would do.
+        enough.store(true, Ordering::Relaxed);
+        result
+    })?;
     let Counts { passed, failed } = total;
     writeln!(
         print,
-        "{passed} passed, {failed} failed, {failed_rounds} of {} rounds with a failure",
-        arguments.times
+        "{passed} passed, {failed} failed, {failed_rounds} of {finished} rounds with a failure"
     )?;
     Ok(failed_rounds == 0)
+}
+
+fn show(round: &Round, times: u32, print: &mut dyn std::io::Write) -> Result<()> {
+    let Round { number, logs, .. } = round;
+    let Counts { passed, failed } = round.counts;
+    write!(
+        print,
+        "round {number} of {times}: {passed} passed, {failed} failed"
+    )?;
+    for log in logs {
+        write!(print, ", see {}", log.display())?;
+    }
+    writeln!(print)?;
+    Ok(print.flush()?)
+}
+
+fn run_round(number: u32, programs: &[PathBuf], logs: &Path, arguments: &Faults) -> Result<Round> {
+    let mut round = Round {
+        number,
+        counts: Counts::default(),
+        logs: Vec::new(),
+    };
+    for (suite, program) in SUITES.iter().zip(programs) {
+        let output = run_suite(suite, program, arguments)?;
+        let counts = count(&output)?;
+        round.counts.add(counts);
+        if counts.failed > 0 || !output.status.success() {
+            fs::create_dir_all(logs).context("making the folder for logs")?;
+            let log = logs.join(format!("{number:04}-{}.log", suite.package));
+            fs::write(&log, [output.stdout, output.stderr].concat()).context("writing the log")?;
+            round.logs.push(log);
+        }
+    }
+    let Counts { passed, failed } = round.counts;
+    ensure!(passed + failed > 0, "no test is called so");
+    Ok(round)
 }
 
 /// Builds the test programs and says where they are, in the order of the suites.
@@ -158,13 +213,13 @@ fn executable(messages: &str, package: &str) -> Option<PathBuf> {
         })
 }
 
-fn run_suite(suite: &Suite, program: &Path, only: Option<&str>) -> Result<Output> {
+fn run_suite(suite: &Suite, program: &Path, arguments: &Faults) -> Result<Output> {
     let mut command = Command::new(program);
-    match only {
+    match &arguments.only {
         Some(only) => command.arg(only),
         None => command.args(suite.modules.iter().map(|module| format!("{module}::"))),
     };
-    command.args(["--test-threads", THREADS]);
+    command.arg("--test-threads").arg(arguments.threads.to_string());
     command
         .output()
         .with_context(|| format!("running {}", program.display()))
