@@ -4,6 +4,9 @@
 //! beside it, or at once if it failed. The round ends with the first connection; attempts that are still under way go on
 //! and end as they end. It fails when every endpoint it could try has failed once. While it waits for the last of them,
 //! those that failed are tried again when their time is over, as they are without a round.
+//!
+//! An attempt that was under way before the round and is refused is made again, so that no call fails because of what was
+//! before it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -16,6 +19,7 @@ use crate::race;
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(super) number: u64,
+    began: Instant,
     /// When the next endpoint is dialled.
     pub(super) next_at: Instant,
     dialled: usize,
@@ -36,6 +40,7 @@ impl Core {
         self.rounds += 1;
         self.round = Some(Round {
             number: self.rounds,
+            began: now,
             next_at: now,
             dialled: 0,
             awaited: self.dialling.clone(),
@@ -73,6 +78,16 @@ impl Core {
         let missing = (missing || room && !self.wanted.is_empty()).then_some(now);
         let spare = self.spares().map(|(_, until)| until).min();
         round.into_iter().chain(probe).chain(missing).chain(spare).min()
+    }
+
+    /// Whether an attempt that fails now says too little for the round: it was begun before there was one, and what it found
+    /// then may have passed. Only those that fail quickly cost so little that they are made again.
+    pub(super) fn is_outdated(&self, id: Id, now: Instant) -> bool {
+        let round = self.round.as_ref();
+        round.zip(self.endpoint(id)).is_some_and(|(round, state)| {
+            let begun = state.since();
+            begun < round.began && now.saturating_duration_since(begun) < REPEATED
+        })
     }
 
     fn may_dial(&self, round: &Round) -> bool {
@@ -209,5 +224,7 @@ pub(super) const ROUND_WIDTH: usize = 16;
 pub(super) const ROUND_LIMIT: usize = 64;
 /// How many attempts are under way at most when one is begun in the background.
 pub(super) const BACKGROUND_DIALS: usize = 8;
+/// An attempt that was begun before a round and failed within this time is made again for the round.
+const REPEATED: Duration = Duration::from_secs(1);
 /// How long a connection that sticky calls do not use is kept.
 pub(super) const SPARE_LIFE: Duration = Duration::from_secs(60);

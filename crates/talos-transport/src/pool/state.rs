@@ -159,10 +159,11 @@ impl Core {
     /// An attempt failed. Returns the round the failure belongs to.
     pub(crate) fn failed(&mut self, id: Id, attempt: Attempt, now: Instant) -> Option<u64> {
         let time_out = self.time_out(id);
+        let outdated = self.is_outdated(id, now);
         if !self.change(id, |state| state.failed(attempt, now, time_out)) {
             return None;
         }
-        self.tried(id, now)
+        self.tried(id, outdated, now)
     }
 
     /// An attempt came to nothing because what ran it is gone. A round tries once again what was lost in this way; if it
@@ -194,12 +195,14 @@ impl Core {
         Some(number)
     }
 
-    fn tried(&mut self, id: Id, now: Instant) -> Option<u64> {
+    fn tried(&mut self, id: Id, outdated: bool, now: Instant) -> Option<u64> {
         let number = self.round.as_mut().map(|round| {
             round.next_at = now;
             round.number
         });
-        if let (Some(number), Some(slot)) = (number, self.slots.get_mut(&id)) {
+        if let (Some(number), Some(slot)) = (number, self.slots.get_mut(&id))
+            && !outdated
+        {
             slot.tried = number;
         }
         self.advance(now);

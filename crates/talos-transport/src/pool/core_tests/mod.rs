@@ -150,6 +150,36 @@ fn a_black_hole_delays_one_call_once() {
 }
 
 #[test]
+fn what_was_refused_before_a_call_is_tried_again_for_it() {
+    for (taking, again) in [
+        (Duration::from_millis(999), true),
+        (Duration::from_secs(1), false),
+    ] {
+        let mut world = World::new(PickPolicy::StickyWithFailover, 1);
+        let Pick::Wait { .. } = world.pick(&[], None, true) else {
+            panic!()
+        };
+        world.finish(0, Outcome::Fails);
+        assert!(world.pass_until_due());
+        assert_eq!(world.pending.len(), 1, "the endpoint is probed");
+        world.pass(Duration::from_millis(1));
+        let Pick::Wait { round } = world.pick(&[], None, true) else {
+            panic!()
+        };
+        world.pass(taking - Duration::from_millis(1));
+        world.finish(0, Outcome::Fails);
+        assert_eq!(world.pending.len(), usize::from(again), "after {taking:?}");
+        if again {
+            let waits = world.pick(&[], Some(round), true);
+            assert_eq!(waits, Pick::Wait { round });
+            world.finish(0, Outcome::Fails);
+            assert_eq!(world.pending.len(), 0, "once is enough");
+        }
+        assert_eq!(world.pick(&[], Some(round), true), Pick::Failed);
+    }
+}
+
+#[test]
 fn failures_lengthen_the_time_out_and_an_answer_ends_that() {
     let mut world = World::new(PickPolicy::RoundRobin, 2);
     let Pick::Wait { .. } = world.pick(&[], None, true) else {
