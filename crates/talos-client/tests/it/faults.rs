@@ -73,8 +73,6 @@ async fn reads_go_on_when_the_endpoint_in_use_becomes_a_black_hole() {
     let talosconfig = Talosconfig::parse(talosconfig.expect("rendered")).expect("a talosconfig");
     let client = Client::builder()
         .talosconfig(talosconfig)
-        // Silence is suspicious after a fifth of it.
-        .connect_timeout(Duration::from_secs(2))
         .build()
         .expect("a client");
     let node = client.node(cluster.node(3).name()).expect("a name");

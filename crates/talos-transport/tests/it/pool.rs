@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use talos_transport::{
-    AnsweredBy, Channel, ChannelBuilder, Endpoint, EndpointSnapshot, EndpointState, Error, PickPolicy,
-    RetryConfig,
+    AnsweredBy, Channel, ChannelBuilder, ConnectError, Endpoint, EndpointSnapshot, EndpointState, Error,
+    PickPolicy, RetryConfig,
 };
 use tokio::task::JoinSet;
 
@@ -171,26 +171,38 @@ async fn a_revived_endpoint_comes_back_without_a_call() {
     let cluster = Cluster::new();
     let servers: [Server; 2] = cluster.servers().await;
     let channel = cluster.builder(endpoints(&servers)).build().unwrap();
-    let used = called(&channel).await;
-    let [one, other] = servers;
-    let (dead, alive) = if one.endpoint() == used {
-        (one, other)
-    } else {
-        (other, one)
-    };
-    let address = dead.address();
-    dead.kill().await;
-    while echo(&channel).await.is_err() {}
-    let snapshot = until(&channel, &used, EndpointState::Ejected).await;
-    assert!(snapshot.consecutive_failures > 0);
-    assert!(snapshot.next_probe.is_some());
-    let error = snapshot.last_error.unwrap();
-    assert!(error.contains("refused"), "{error}");
+    called(&channel).await;
+    let [first, second] = servers.each_ref().map(Server::endpoint);
+    let addresses = servers.each_ref().map(Server::address);
+    for server in servers {
+        server.kill().await;
+    }
+    down(&channel).await;
+    for endpoint in [&first, &second] {
+        let snapshot = until(&channel, endpoint, EndpointState::Ejected).await;
+        assert!(snapshot.consecutive_failures > 0);
+        assert!(snapshot.next_probe.is_some());
+        let error = snapshot.last_error.unwrap();
+        assert!(error.contains("refused"), "{error}");
+    }
 
-    let _revived = cluster.revive(address).await;
-    until(&channel, &used, EndpointState::Ready).await;
+    let _second = cluster.revive(addresses[1]).await;
+    until(&channel, &second, EndpointState::Ready).await;
+    assert_eq!(called(&channel).await, second);
+    let _first = cluster.revive(addresses[0]).await;
+    until(&channel, &first, EndpointState::Ready).await;
     // Sticky calls stay where they are.
-    assert_eq!(called(&channel).await, alive.endpoint());
+    assert_eq!(called(&channel).await, second);
+}
+
+/// Calls until no endpoint can be connected to. The first few may still be sent on a connection that is about to break.
+async fn down(channel: &Channel) -> ConnectError {
+    loop {
+        let status = echo(channel).await.unwrap_err();
+        if let Error::Connect(error) = transport_error(&status) {
+            return error.clone();
+        }
+    }
 }
 
 #[tokio::test]
@@ -208,13 +220,7 @@ async fn when_everything_is_down_calls_fail_and_the_first_to_come_back_is_used()
         for server in servers {
             server.kill().await;
         }
-        // The first few may still be sent on a connection that is about to break.
-        let error = loop {
-            let status = echo(&channel).await.unwrap_err();
-            if let Error::Connect(error) = transport_error(&status) {
-                break error.clone();
-            }
-        };
+        let error = down(&channel).await;
         assert_eq!(error.failures().len(), 3, "{error:?}");
         for snapshot in channel.endpoints_state() {
             assert_ne!(snapshot.state, EndpointState::Ready, "{snapshot:?}");
