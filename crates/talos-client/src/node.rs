@@ -21,6 +21,13 @@ impl Node {
         Self { target, name }
     }
 
+    /// The node that this target is; `None` if it is none or several.
+    #[cfg(feature = "workflows")]
+    pub(crate) fn of_target(target: &Target) -> Option<Self> {
+        let name = target.route.node()?.clone();
+        Some(Self::new(target.clone(), name))
+    }
+
     /// The address or name this handle was made with.
     pub fn name(&self) -> &NodeName {
         &self.name

@@ -50,6 +50,13 @@ macro_rules! request {
                 Self { target: target.clone(), message }
             }
 
+            /// The node that is asked.
+            #[cfg(feature = "workflows")]
+            #[allow(dead_code, reason = "for those that workflows follow")]
+            pub(crate) fn asked(&self) -> Option<$crate::Node> {
+                $crate::Node::of_target(&self.target)
+            }
+
             $(
                 $(#[$setter_meta])*
                 pub fn $setter(mut self $(, $argument: $type)*) -> Self {

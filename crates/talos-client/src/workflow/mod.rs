@@ -3,12 +3,17 @@
 //! A workflow is a [`Run`]: a future of what comes out, and a stream of how far it is. Nothing happens before it is
 //! polled, no task is started, and dropping it stops it where it is.
 //!
+//! | Wanted | Use |
+//! |---|---|
+//! | a reboot, shutdown, reset or old upgrade that is over when the future is | [`track`] |
+//!
 //! Every workflow may be run again after a failure, or after a program that was interrupted: it looks at what is done
 //! already, and goes on from there.
 
 pub mod etcd;
 pub mod kubeconfig;
 mod run;
+pub mod track;
 
 pub(crate) use self::run::Reporter;
 pub use self::run::Run;

@@ -13,7 +13,7 @@ pub struct Event {
 }
 
 impl Event {
-    pub(super) fn new(raw: proto::Event) -> Self {
+    pub(crate) fn new(raw: proto::Event) -> Self {
         Self {
             id: raw.id.parse().ok(),
             payload: EventPayload::of(raw.data.as_ref()),

@@ -147,6 +147,33 @@ impl EventFeed {
         self
     }
 
+    /// Waits until the first call has begun: what happens from then on is in the feed. Nodes that cannot be reached are
+    /// waited for.
+    ///
+    /// # Errors
+    ///
+    /// A failure that does not pass, which is the end of the feed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn attached(&mut self) -> Result<()> {
+        std::future::poll_fn(|cx| {
+            while let State::Attaching(attaching) = &mut self.state {
+                match ready!(attaching.as_mut().poll(cx)) {
+                    Ok(attached) => self.resume(attached),
+                    Err(error) => {
+                        if let Some(error) = self.lost(Some(error)) {
+                            return Poll::Ready(Err(error));
+                        }
+                    }
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
     /// The next item, or `None` after an error.
     ///
     /// # Errors
@@ -175,7 +202,7 @@ impl EventFeed {
         None
     }
 
-    fn attached(&mut self, attached: Attached) {
+    fn resume(&mut self, attached: Attached) {
         let Attached { stream, boot, check } = attached;
         self.reattach.attached();
         if self.place.began.is_none() {
@@ -271,7 +298,7 @@ impl Stream for EventFeed {
             let failure = match &mut this.state {
                 State::Attaching(attaching) => match ready!(attaching.as_mut().poll(cx)) {
                     Ok(attached) => {
-                        this.attached(attached);
+                        this.resume(attached);
                         continue;
                     }
                     Err(error) => Some(error),

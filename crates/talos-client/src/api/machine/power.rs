@@ -72,7 +72,7 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    pub(super) fn new(actor_id: String) -> Self {
+    pub(crate) fn new(actor_id: String) -> Self {
         Self {
             actor_id: Some(actor_id).filter(|id| !id.is_empty()).map(ActorId),
         }

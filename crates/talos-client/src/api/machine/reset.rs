@@ -187,6 +187,12 @@ impl Target {
 }
 
 impl ResetRequest {
+    /// Whether the node comes up again.
+    #[cfg(feature = "workflows")]
+    pub(crate) fn reboots(&self) -> bool {
+        self.message.reboot
+    }
+
     pub(crate) fn of(target: &Target, wipe: Wipe) -> Self {
         let message = ResetMessage {
             wipe,

@@ -4,3 +4,4 @@ mod etcd;
 mod etcd_backup;
 mod faulted;
 mod kubeconfig;
+mod track;
