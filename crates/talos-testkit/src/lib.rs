@@ -8,6 +8,7 @@ mod cluster;
 mod cosi;
 mod error;
 pub mod fault;
+mod machine_config;
 mod machined;
 mod network;
 mod node;
@@ -20,6 +21,7 @@ mod rng;
 mod roles;
 #[cfg(feature = "scenario")]
 pub mod scenario;
+mod secrets;
 mod sync;
 mod talosconfig;
 mod text;

@@ -113,7 +113,6 @@ impl CertificateAuthority {
     }
 
     /// The authority's private key as one PEM block, with the label that Talos writes.
-    #[cfg(any(test, feature = "real"))]
     pub(crate) fn key_pem(&self) -> String {
         self.key.to_pem()
     }

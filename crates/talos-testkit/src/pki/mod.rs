@@ -17,7 +17,6 @@ pub use authority::CertificateAuthority;
 pub(crate) use authority::{ONE_DAY, ServerIdentity};
 pub(crate) use inspect::LeafFacts;
 pub use key::KeyAlgorithm;
-#[cfg(feature = "real")]
 pub(crate) use key::PrivateKey;
 pub(crate) use spec::ValidityWindow;
 pub use spec::{ClientCert, ClientCertSpec, ExtendedKeyUsage};

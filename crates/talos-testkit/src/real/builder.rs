@@ -7,14 +7,14 @@ use futures_util::future::try_join_all;
 use super::cleanup::Cleanup;
 use super::connection::Credentials;
 use super::engine::Engine;
-use super::machine_config::ConfigPlan;
 use super::ready::{self, Target};
 use super::recipe::{self, Common, NodePlan, Privileges};
-use super::secrets::{Secrets, characters};
 use super::subnet::Subnet;
 use super::{RealCluster, RealError, RealNode};
+use crate::machine_config::ConfigPlan;
 use crate::node::MachineRole;
 use crate::pki::ClientCertSpec;
+use crate::secrets::{Secrets, characters};
 use crate::talosconfig::Talosconfig;
 
 /// The release that is started when no image is asked for.
@@ -221,8 +221,10 @@ impl RealClusterBuilder {
     fn plans(&self, name: &str, subnet: Subnet, secrets: &Secrets) -> Vec<NodePlan> {
         let config = ConfigPlan {
             cluster: name,
-            first: subnet.node(0),
+            first: subnet.node(0).into(),
             kubernetes: self.kubernetes.as_deref(),
+            install: None,
+            discovery: false,
             secrets,
         };
         let numbered = |role, count| (1..=count).map(move |number| (role, number));
@@ -233,7 +235,7 @@ impl RealClusterBuilder {
                 name: recipe::node_name(name, role, number),
                 role,
                 address: subnet.node(index),
-                config: config.render(role),
+                config: config.legacy(role),
             })
             .collect()
     }

@@ -25,10 +25,8 @@ mod credentials_file;
 mod engine;
 mod error;
 mod existing;
-mod machine_config;
 mod ready;
 mod recipe;
-mod secrets;
 mod stand_in;
 mod subnet;
 

@@ -1,6 +1,7 @@
 //! What a new cluster keeps secret: authorities, keys and tokens.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,26 +10,32 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::pki::{CertificateAuthority, KeyAlgorithm, PkiError, PrivateKey};
 
 /// The secrets bundle of a cluster.
-pub(super) struct Secrets {
-    pub(super) talos: CertificateAuthority,
-    pub(super) etcd: CertificateAuthority,
-    pub(super) kubernetes: CertificateAuthority,
-    pub(super) aggregator: CertificateAuthority,
+pub(crate) struct Secrets {
+    pub(crate) talos: Arc<CertificateAuthority>,
+    pub(crate) etcd: CertificateAuthority,
+    pub(crate) kubernetes: Arc<CertificateAuthority>,
+    pub(crate) aggregator: CertificateAuthority,
     /// PEM of the key that signs service account tokens. Talos makes an RSA one and takes this as well.
-    pub(super) service_account: String,
-    pub(super) cluster_id: String,
-    pub(super) cluster_secret: String,
-    pub(super) secretbox: String,
-    pub(super) trustd_token: String,
-    pub(super) bootstrap_token: String,
+    pub(crate) service_account: String,
+    pub(crate) cluster_id: String,
+    pub(crate) cluster_secret: String,
+    pub(crate) secretbox: String,
+    pub(crate) trustd_token: String,
+    pub(crate) bootstrap_token: String,
 }
 
 impl Secrets {
-    pub(super) fn generate() -> Result<Self, PkiError> {
+    #[cfg(any(test, feature = "real"))]
+    pub(crate) fn generate() -> Result<Self, PkiError> {
+        Self::around(Arc::new(CertificateAuthority::new_talos()?))
+    }
+
+    /// New secrets beside the authority of the Talos API.
+    pub(crate) fn around(talos: Arc<CertificateAuthority>) -> Result<Self, PkiError> {
         Ok(Self {
-            talos: CertificateAuthority::new_talos()?,
+            talos,
             etcd: CertificateAuthority::self_signed(Some("etcd"), KeyAlgorithm::EcdsaP256)?,
-            kubernetes: CertificateAuthority::new_kubernetes()?,
+            kubernetes: Arc::new(CertificateAuthority::new_kubernetes()?),
             aggregator: CertificateAuthority::self_signed(None, KeyAlgorithm::EcdsaP256)?,
             service_account: PrivateKey::generate(KeyAlgorithm::EcdsaP256)?.to_pem(),
             cluster_id: random_key()?,
@@ -61,7 +68,7 @@ fn token() -> Result<String, PkiError> {
 }
 
 /// Lower-case letters and digits, each as likely as any other.
-pub(super) fn characters(count: usize) -> Result<String, PkiError> {
+pub(crate) fn characters(count: usize) -> Result<String, PkiError> {
     const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let random = SystemRandom::new();
     let mut text = String::with_capacity(count);

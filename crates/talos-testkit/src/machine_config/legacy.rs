@@ -1,69 +1,24 @@
-//! Machine configurations for nodes in containers.
+//! Machine configurations of one document, the kind that every supported Talos release reads.
 //!
-//! One document of the kind that every supported Talos release reads. Without Kubernetes it holds what makes a
-//! configuration valid and no more: such a node pulls no image and needs no network.
-
-use std::net::Ipv4Addr;
+//! Without Kubernetes it holds what makes a configuration valid and no more: such a node pulls no image and
+//! needs no network.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::secrets::Secrets;
+use super::{ConfigPlan, Document, INSTALLER};
 use crate::node::MachineRole;
-use crate::pki::CertificateAuthority;
-use crate::talosconfig::scalar;
-
-/// What the configurations of a cluster have in common.
-#[derive(Debug)]
-pub(super) struct ConfigPlan<'a> {
-    pub(super) cluster: &'a str,
-    /// Address of the first control plane node.
-    pub(super) first: Ipv4Addr,
-    /// Kubernetes release without the leading `v`; none for nodes that only serve the Talos API.
-    pub(super) kubernetes: Option<&'a str>,
-    pub(super) secrets: &'a Secrets,
-}
-
-/// YAML with four spaces a level.
-struct Document(String);
-
-impl Document {
-    fn open(&mut self, level: usize, key: &str) {
-        self.line(level, &format!("{key}:"));
-    }
-
-    fn text(&mut self, level: usize, key: &str, value: &str) {
-        self.line(level, &format!("{key}: {}", scalar(value)));
-    }
-
-    fn raw(&mut self, level: usize, key: &str, value: &str) {
-        self.line(level, &format!("{key}: {value}"));
-    }
-
-    fn pair(&mut self, level: usize, key: &str, authority: &CertificateAuthority, with_key: bool) {
-        self.open(level, key);
-        self.raw(level + 1, "crt", &STANDARD.encode(authority.certificate_pem()));
-        let secret = with_key.then(|| STANDARD.encode(authority.key_pem()));
-        self.raw(level + 1, "key", secret.as_deref().unwrap_or("\"\""));
-    }
-
-    fn line(&mut self, level: usize, text: &str) {
-        self.0.push_str(&" ".repeat(4 * level));
-        self.0.push_str(text);
-        self.0.push('\n');
-    }
-}
 
 impl ConfigPlan<'_> {
-    /// The configuration of a node.
-    pub(super) fn render(&self, role: MachineRole) -> String {
-        let mut document = Document(String::new());
+    /// The configuration of a node, all in one document.
+    pub(crate) fn legacy(&self, role: MachineRole) -> String {
+        let mut document = Document::default();
         document.raw(0, "version", "v1alpha1");
         document.raw(0, "debug", "false");
         document.raw(0, "persist", "true");
         self.machine(&mut document, role);
         self.cluster(&mut document, role);
-        document.0
+        document.finish()
     }
 
     fn machine(&self, document: &mut Document, role: MachineRole) {
@@ -78,6 +33,12 @@ impl ConfigPlan<'_> {
             document.open(1, "kubelet");
             document.text(2, "image", &format!("ghcr.io/siderolabs/kubelet:v{release}"));
         }
+        if let Some(install) = &self.install {
+            document.open(1, "install");
+            document.text(2, "disk", install.disk);
+            document.text(2, "image", &format!("{INSTALLER}:{}", install.tag));
+            document.raw(2, "wipe", "false");
+        }
         document.open(1, "features");
         // A node in a container is refused without these two.
         document.open(2, "hostDNS");
@@ -90,10 +51,10 @@ impl ConfigPlan<'_> {
         document.raw(1, "id", &self.secrets.cluster_id);
         document.raw(1, "secret", &self.secrets.cluster_secret);
         document.open(1, "controlPlane");
-        document.text(2, "endpoint", &format!("https://{}:6443", self.first));
+        document.text(2, "endpoint", &self.kubernetes_endpoint());
         document.text(1, "clusterName", self.cluster);
         document.open(1, "discovery");
-        document.raw(2, "enabled", "false");
+        document.raw(2, "enabled", if self.discovery { "true" } else { "false" });
         if let Some(release) = self.kubernetes {
             self.kubernetes(document, role, release);
         }
@@ -138,17 +99,22 @@ impl ConfigPlan<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+    use crate::secrets::Secrets;
 
     fn render(role: MachineRole, kubernetes: Option<&str>) -> (String, Secrets) {
         let secrets = Secrets::generate().unwrap();
         let plan = ConfigPlan {
             cluster: "t",
-            first: Ipv4Addr::new(10, 5, 0, 2),
+            first: Ipv4Addr::new(10, 5, 0, 2).into(),
             kubernetes,
+            install: None,
+            discovery: false,
             secrets: &secrets,
         };
-        (plan.render(role), secrets)
+        (plan.legacy(role), secrets)
     }
 
     /// The text below the first line that begins with `key` at any depth.
