@@ -174,7 +174,7 @@ fn uri_of(target: &str, uri: &Uri) -> Uri {
 
 impl Forwarder for Node {
     fn can_forward(&self) -> bool {
-        self.identity.role == MachineRole::ControlPlane
+        self.machine_role() == Some(MachineRole::ControlPlane)
     }
 
     fn profile(&self) -> Profile {
@@ -182,6 +182,6 @@ impl Forwarder for Node {
     }
 
     fn is_self(&self, target: &str) -> bool {
-        self.identity.is_called(target)
+        self.identity.is_called(target) || self.current_identity().is_called(target)
     }
 }

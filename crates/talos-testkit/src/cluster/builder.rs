@@ -21,6 +21,7 @@ use crate::node::{ClusterFacts, Identity, MachineRole, Making};
 use crate::pki::CertificateAuthority;
 use crate::record::Recorder;
 use crate::rng::SimRng;
+use crate::secrets::Secrets;
 use crate::tls::ClusterTls;
 
 /// Describes a cluster to simulate. See [`SimCluster::builder`].
@@ -201,11 +202,13 @@ impl SimClusterBuilder {
             Some(pem) => CertificateAuthority::from_pem(&pem.certificate, &pem.key)?,
             None => CertificateAuthority::new_talos()?,
         });
-        let kubernetes = CertificateAuthority::new_kubernetes()?;
+        let secrets = Secrets::around(Arc::clone(&authority))?;
+        let token = secrets.trustd_token.clone();
         let facts = Arc::new(ClusterFacts::new(
             self.name.clone(),
-            kubeconfig::render(&self.name, addressing::node_address(0), &kubernetes)?,
-            Arc::clone(&authority),
+            kubeconfig::render(&self.name, addressing::node_address(0), &secrets.kubernetes)?,
+            secrets,
+            self.tag.clone(),
             self.bootstrapped,
         ));
         let making = Making {
@@ -238,11 +241,7 @@ impl SimClusterBuilder {
             recorder: Recorder::new(self.recording),
             faults: FaultBook::new(rng.fork("faults")),
             tls: ClusterTls::new(authority, self.extra_names.clone())?,
-            token: format!(
-                "{}.{}",
-                rng.fork("token id").hex(6),
-                rng.fork("token secret").hex(16)
-            ),
+            token,
         };
         let network = Network::new(plans, shared);
         for machine in network.machines() {

@@ -43,6 +43,12 @@ impl Host for Mains {
         }
     }
 
+    fn certify(&self, names: Vec<String>) {
+        if let Some(node) = self.node() {
+            node.machine().tls.certify(names);
+        }
+    }
+
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
         if let Some(network) = self.network.upgrade() {
             network.tasks.spawn_on(task, &network.runtime);

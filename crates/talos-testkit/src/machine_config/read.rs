@@ -155,7 +155,6 @@ impl MachineConfig {
     }
 
     /// Whether the machine can have an etcd member.
-    #[cfg(test)]
     pub(crate) fn has_etcd(&self) -> bool {
         self.legacy()
             .is_some_and(|legacy| legacy.at(&["cluster", "etcd", "ca", "crt"]).is_some())

@@ -77,6 +77,17 @@ impl Machine {
         &self.running().machined
     }
 
+    /// Whether the machine has come into being.
+    pub(crate) fn is_looked_at(&self) -> bool {
+        self.running.get().is_some()
+    }
+
+    /// Whether the machine's configuration calls it `name`.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        let running = self.running.get();
+        running.is_some_and(|running| running.node.current_identity().is_called(name))
+    }
+
     /// The token of the current life; `None` while the machine is down.
     pub(crate) fn life(&self) -> Option<CancellationToken> {
         self.node().life()

@@ -109,7 +109,12 @@ impl Network {
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
         // An address has many spellings, the directory knows one.
         let canonical = name.parse::<IpAddr>().ok().map(|address| address.to_string());
-        self.directory.get(canonical.as_deref().unwrap_or(name)).copied()
+        let listed = self.directory.get(canonical.as_deref().unwrap_or(name)).copied();
+        listed.or_else(|| {
+            // Configurations can give machines other names.
+            let renamed = |machine: &&Arc<Machine>| machine.has_name(name);
+            self.machines.iter().find(renamed).map(|machine| machine.index)
+        })
     }
 
     /// The socket address of a machine, which somebody accepts from when this returns.

@@ -132,14 +132,19 @@ impl Past<'_> {
     }
 }
 
+/// Writes the files that say what the machine is called.
+pub(super) fn write_names(node: &Node) {
+    let identity = node.current_identity();
+    let hostname = format!("{}\n", identity.hostname);
+    let hosts = format!("127.0.0.1 localhost\n{} {}\n", identity.address, identity.fqdn());
+    node.files.write("/etc/hostname", hostname.clone());
+    node.files.write("/etc/hosts", hosts);
+    node.files.write("/proc/sys/kernel/hostname", hostname);
+}
+
 pub(super) fn write_files(node: &Node) {
-    let identity = &node.identity;
+    write_names(node);
     let files = [
-        ("/etc/hostname", format!("{}\n", identity.hostname)),
-        (
-            "/etc/hosts",
-            format!("127.0.0.1 localhost\n{} {}\n", identity.address, identity.fqdn()),
-        ),
         (
             "/proc/version",
             format!("Linux version {KERNEL} (talos@simulator) #1 SMP\n"),
@@ -148,7 +153,6 @@ pub(super) fn write_files(node: &Node) {
             "/proc/cmdline",
             "talos.platform=metal console=ttyS0 init_on_alloc=1 slab_nomerge pti=on\n".to_owned(),
         ),
-        ("/proc/sys/kernel/hostname", format!("{}\n", identity.hostname)),
         ("/proc/sys/kernel/osrelease", format!("{KERNEL}\n")),
     ];
     for (path, contents) in files {

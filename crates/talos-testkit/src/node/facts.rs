@@ -1,14 +1,23 @@
 //! What all machines of a cluster have in common.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
 
+use talos_proto::cosi::resource::Resource;
 use tokio::sync::watch;
 
 use super::etcd::EtcdCluster;
 use super::resources::collection::Collection;
 use super::{MachineRole, Node};
-use crate::network::Network;
+use crate::machine_config::{ConfigPlan, Install, MachineConfig};
+use crate::network::{Network, addressing};
 use crate::pki::CertificateAuthority;
+use crate::profile::Profile;
+use crate::secrets::Secrets;
+use crate::sync::Guarded;
+
+/// The Kubernetes release of generated configurations.
+const KUBERNETES: &str = "1.36.0";
 
 /// What all machines of a cluster have in common.
 #[derive(Debug)]
@@ -20,6 +29,14 @@ pub(crate) struct ClusterFacts {
     pub(crate) members: Arc<Collection>,
     /// Signs the certificates of clients.
     pub(crate) authority: Arc<CertificateAuthority>,
+    /// What is in the configurations of the machines.
+    pub(crate) secrets: Secrets,
+    /// The release of the machines when they were installed.
+    tag: String,
+    /// The configurations of control plane nodes and workers, made when they are first asked for.
+    generated: [OnceLock<Arc<MachineConfig>>; 2],
+    /// Resources of these configurations, by id and encoding.
+    config_resources: Guarded<HashMap<(&'static str, bool, MachineRole), Arc<Resource>>>,
     pub(crate) etcd: EtcdCluster,
     /// Whether etcd has a cluster to be part of.
     pub(crate) bootstrapped: watch::Sender<bool>,
@@ -31,14 +48,19 @@ impl ClusterFacts {
     pub(crate) fn new(
         name: String,
         kubeconfig: String,
-        authority: Arc<CertificateAuthority>,
+        secrets: Secrets,
+        tag: String,
         bootstrapped: bool,
     ) -> Self {
         Self {
             name,
             kubeconfig,
             members: Arc::default(),
-            authority,
+            authority: Arc::clone(&secrets.talos),
+            secrets,
+            tag,
+            generated: Default::default(),
+            config_resources: Guarded::default(),
             etcd: EtcdCluster::default(),
             bootstrapped: watch::Sender::new(bootstrapped),
             network: OnceLock::new(),
@@ -55,6 +77,42 @@ impl ClusterFacts {
     pub(crate) fn set_bootstrapped(&self) {
         self.bootstrapped
             .send_if_modified(|bootstrapped| !std::mem::replace(bootstrapped, true));
+    }
+
+    /// The configuration that machines with this role have unless another one is applied.
+    pub(crate) fn generated(&self, role: MachineRole) -> Arc<MachineConfig> {
+        let slot = &self.generated[usize::from(role == MachineRole::Worker)];
+        Arc::clone(slot.get_or_init(|| {
+            let plan = ConfigPlan {
+                cluster: &self.name,
+                first: addressing::node_address(0),
+                kubernetes: Some(KUBERNETES),
+                install: Some(Install {
+                    disk: "/dev/vda",
+                    tag: &self.tag,
+                }),
+                discovery: true,
+                secrets: &self.secrets,
+            };
+            let text = plan.render(role, Profile::of(&self.tag).release());
+            let config = MachineConfig::read(text.into());
+            Arc::new(config.expect("what is written here can be read here"))
+        }))
+    }
+
+    pub(super) fn is_generated(&self, config: &Arc<MachineConfig>) -> bool {
+        let made = self.generated.iter().filter_map(OnceLock::get);
+        made.into_iter().any(|generated| Arc::ptr_eq(generated, config))
+    }
+
+    /// A resource of a configuration that several machines have.
+    pub(super) fn shared_resource(
+        &self,
+        key: (&'static str, bool, MachineRole),
+        make: impl FnOnce() -> Resource,
+    ) -> Arc<Resource> {
+        let mut resources = self.config_resources.lock();
+        Arc::clone(resources.entry(key).or_insert_with(|| Arc::new(make())))
     }
 
     /// Waits until the cluster is bootstrapped.
@@ -77,8 +135,13 @@ impl ClusterFacts {
         let Some(network) = self.network.get().and_then(Weak::upgrade) else {
             return Vec::new();
         };
-        let machines = network.machines().iter();
-        let wanted = machines.filter(|machine| role.is_none_or(|role| machine.identity.role == role));
-        wanted.map(|machine| Arc::clone(machine.node())).collect()
+        // Those that nobody has looked at have the role that they were made for.
+        let machines = network.machines().iter().filter(|machine| {
+            role.is_none_or(|role| machine.identity.role == role || machine.is_looked_at())
+        });
+        let nodes = machines.map(|machine| Arc::clone(machine.node()));
+        nodes
+            .filter(|node| role.is_none() || node.machine_role() == role)
+            .collect()
     }
 }

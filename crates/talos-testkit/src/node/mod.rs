@@ -29,7 +29,7 @@ pub(crate) mod time;
 pub(crate) mod volumes;
 
 pub(crate) mod boot;
-mod config;
+pub(crate) mod config;
 mod facts;
 mod live;
 
@@ -45,6 +45,7 @@ use crate::network::machine::Blueprint;
 use crate::rng::SimRng;
 use crate::sync::Guarded;
 use capture::Captures;
+use config::Configuration;
 use containers::PodTable;
 use debug::DebugContainers;
 use disks::DiskTable;
@@ -74,7 +75,7 @@ use time::Clock;
 use volumes::Volumes;
 
 /// Role of a machine in its cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MachineRole {
     /// Runs etcd and the Kubernetes control plane, may forward calls to other nodes.
     ControlPlane,
@@ -180,6 +181,7 @@ pub(crate) struct Node {
     pub(crate) sequencer: Sequencer,
     pub(crate) installation: Guarded<Installation>,
     pub(crate) installer: Guarded<Installer>,
+    pub(crate) configuration: Configuration,
     pub(crate) volumes: Guarded<Volumes>,
     /// Whether the configuration of a control plane node has etcd in it.
     pub(crate) etcd_configured: Guarded<bool>,
@@ -244,6 +246,7 @@ impl Node {
             sequencer: Sequencer::default(),
             installation: Guarded::new(Installation::new(tag, !making.platform.is_container())),
             installer: Guarded::default(),
+            configuration: Configuration::new(Some(cluster.generated(identity.role))),
             volumes: Guarded::new(volumes::of_the_system_disk()),
             etcd_configured: Guarded::new(true),
             platform: making.platform,
@@ -274,10 +277,12 @@ impl Node {
     /// Puts every resource that follows from what the machine is and does. After
     /// [`ResourceStore::restart`] this is what a booted machine has.
     pub(crate) fn publish_all(&self) {
-        self.resources.put(specs::hostname_status(&self.identity));
+        let identity = self.current_identity();
+        self.resources.put(specs::hostname_status(&identity));
         self.resources.put(specs::boot_id(&self.boot_id.lock()));
-        special::put(&self.resources, &self.identity, &self.cluster.name);
+        special::put(&self.resources, &identity);
         self.resources.put(special::time_status(self.is_time_in_sync()));
+        self.publish_config();
         self.publish_disks();
         self.publish_etcd_member();
         self.publish_version();
@@ -290,14 +295,9 @@ impl Node {
         self.publish_all();
     }
 
-    /// The role that the machine's configuration gives it.
-    pub(crate) fn machine_role(&self) -> Option<MachineRole> {
-        Some(self.identity.role)
-    }
-
     /// The services that a configured machine runs, in the order in which they start.
     pub(crate) fn wanted_services(&self) -> Vec<&'static str> {
-        let control_plane = self.identity.role == MachineRole::ControlPlane;
+        let control_plane = self.machine_role() == Some(MachineRole::ControlPlane);
         let mut wanted = services::wanted(control_plane, self.platform.is_container());
         wanted.retain(|id| *id != "etcd" || self.runs_etcd());
         wanted
@@ -305,14 +305,18 @@ impl Node {
 
     /// Whether etcd is among them.
     pub(crate) fn runs_etcd(&self) -> bool {
-        self.identity.role == MachineRole::ControlPlane && *self.etcd_configured.lock()
+        self.machine_role() == Some(MachineRole::ControlPlane)
+            && self.configuration.has_etcd()
+            && *self.etcd_configured.lock()
     }
 
     /// Lets the resources say which Talos the machine runs.
     pub(crate) fn publish_version(&self) {
         let tag = self.version.lock().tag.clone();
         self.resources.put(specs::version(&tag));
-        self.resources.put(specs::member(&self.identity, &tag));
+        if !self.in_maintenance() {
+            self.resources.put(specs::member(&self.current_identity(), &tag));
+        }
     }
 
     /// Whether the node runs a Talos before `release`.

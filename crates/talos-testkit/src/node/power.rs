@@ -16,6 +16,8 @@ pub(crate) trait Host: fmt::Debug + Send + Sync {
     fn disconnect(&self);
     /// Opens the API.
     fn connect(&self, api: ApiMode);
+    /// Gives the machine a new server certificate, with these names in it beside the usual ones.
+    fn certify(&self, names: Vec<String>);
     /// Runs a task that the shutdown of the cluster waits for.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
 }
@@ -131,6 +133,12 @@ impl Node {
         }
     }
 
+    pub(super) fn certify(&self, names: Vec<String>) {
+        if let Some(host) = self.host.get() {
+            host.certify(names);
+        }
+    }
+
     /// Lets the time of one task pass.
     pub(super) async fn tick(&self) {
         let task = self.timings.lock().task;
@@ -231,6 +239,7 @@ impl Node {
         if let Some(tag) = release {
             self.version.lock().tag = tag;
         }
+        self.load_persistent();
         self.conditions_of_boot();
         boot::write_kernel_log(self, now);
         self.restart_resources();

@@ -140,7 +140,7 @@ impl Node {
         let addresses = self.identity.addresses();
         let addresses = addresses.iter().map(ToString::to_string).collect();
         self.events
-            .publish("", Payload::address(&self.identity.hostname, addresses));
+            .publish("", Payload::address(&self.current_identity().hostname, addresses));
     }
 
     /// Reaches what comes after the boot: Kubernetes, which needs etcd.

@@ -39,6 +39,11 @@ impl Clock {
         self.state.lock().server = server;
     }
 
+    /// Follows the server of a changed configuration, or the one of those that name none.
+    pub(crate) fn follow(&self, server: Option<String>) {
+        self.set_server(server.unwrap_or_else(|| DEFAULT_SERVER.to_owned()));
+    }
+
     /// How far the server's clock is ahead of the node's; the error says why it does not answer.
     pub(crate) fn offset_nanos(&self) -> Result<i64, String> {
         let state = self.state.lock();

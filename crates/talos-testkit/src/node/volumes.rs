@@ -41,10 +41,14 @@ impl Node {
 
     pub(super) fn wipe_system_disk(&self) {
         self.installation.lock().wipe();
+        self.forget_configuration();
         self.cluster.etcd.wipe(self);
     }
 
     pub(super) fn wipe_volumes(&self, labels: &[String]) {
+        if labels.iter().any(|label| label == "STATE") {
+            self.forget_configuration();
+        }
         if labels.iter().any(|label| label == "EPHEMERAL") {
             self.cluster.etcd.wipe(self);
         }

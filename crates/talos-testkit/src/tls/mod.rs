@@ -48,12 +48,12 @@ impl ClusterTls {
         })
     }
 
-    /// Every name and address that the node is reached by.
-    fn names(&self, identity: &Identity) -> (Vec<String>, Vec<IpAddr>) {
+    /// Every name and address that the node is reached by, and `more`.
+    fn names(&self, identity: &Identity, more: &[String]) -> (Vec<String>, Vec<IpAddr>) {
         let mut names = vec![identity.hostname.clone(), identity.fqdn()];
         let mut addresses: Vec<IpAddr> = vec![identity.address, identity.listen, Ipv4Addr::LOCALHOST.into()];
         addresses.retain(|address| !address.is_unspecified());
-        for extra in &self.extra_names {
+        for extra in self.extra_names.iter().chain(more) {
             match extra.parse() {
                 Ok(address) => addresses.push(address),
                 Err(_) => names.push(extra.clone()),
@@ -63,9 +63,14 @@ impl ClusterTls {
     }
 
     /// A certificate that carries every name and address the node is reached by, or one with a fault.
-    fn issue(&self, identity: &Identity, fault: Option<Certificate>) -> Result<ServerIdentity, SimError> {
+    fn issue(
+        &self,
+        identity: &Identity,
+        more: &[String],
+        fault: Option<Certificate>,
+    ) -> Result<ServerIdentity, SimError> {
         let fqdn = identity.fqdn();
-        let (mut names, mut addresses) = self.names(identity);
+        let (mut names, mut addresses) = self.names(identity, more);
         let mut validity = ValidityWindow::For(ONE_DAY);
         let stranger;
         let mut authority = &*self.authority;
@@ -88,7 +93,7 @@ impl ClusterTls {
     /// A server certificate and its key for the node, as PEM with Talos's labels.
     #[cfg(unix)]
     pub(crate) fn issue_pem(&self, identity: &Identity) -> Result<(String, String), SimError> {
-        let issued = self.issue(identity, None)?;
+        let issued = self.issue(identity, &[], None)?;
         Ok((issued.certificate_pem(), issued.key_pem()))
     }
 
@@ -140,6 +145,8 @@ impl fmt::Debug for ClusterTls {
 pub(crate) struct ServerTls {
     current: Guarded<Option<Presented>>,
     trustd: Guarded<Option<Presented>>,
+    /// Names that the configuration of the node adds.
+    more_names: Guarded<Vec<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -158,7 +165,7 @@ impl ServerTls {
     ) -> Result<TlsAcceptor, SimError> {
         let config = match fault {
             None => self.presented(cluster, identity)?.config,
-            Some(fault) => cluster.config(cluster.issue(identity, Some(fault))?)?,
+            Some(fault) => cluster.config(cluster.issue(identity, &[], Some(fault))?)?,
         };
         Ok(TlsAcceptor::from(config))
     }
@@ -169,7 +176,7 @@ impl ServerTls {
         if let Some(presented) = &*current {
             return Ok(TlsAcceptor::from(Arc::clone(&presented.config)));
         }
-        let (names, addresses) = cluster.names(identity);
+        let (names, addresses) = cluster.names(identity, &self.more_names.lock());
         let issued = cluster.authority.issue_server_for(
             DIGITAL_SIGNATURE | KEY_ENCIPHERMENT,
             &identity.fqdn(),
@@ -194,12 +201,19 @@ impl ServerTls {
         *self.current.lock() = None;
     }
 
+    /// As [`Self::renew`], with other names beside the usual ones.
+    pub(crate) fn certify(&self, names: Vec<String>) {
+        *self.more_names.lock() = names;
+        *self.trustd.lock() = None;
+        self.renew();
+    }
+
     fn presented(&self, cluster: &ClusterTls, identity: &Identity) -> Result<Presented, SimError> {
         let mut current = self.current.lock();
         if let Some(presented) = &*current {
             return Ok(presented.clone());
         }
-        let issued = cluster.issue(identity, None)?;
+        let issued = cluster.issue(identity, &self.more_names.lock(), None)?;
         let certificate = issued.certificate.to_vec();
         let config = cluster.config(issued)?;
         Ok(current.insert(Presented { certificate, config }).clone())

@@ -95,9 +95,11 @@ impl SecurityService for Trustd {
         request: Request<CertificateRequest>,
     ) -> Result<Response<CertificateResponse>, Status> {
         let token = request.metadata().get("token");
+        let configured = self.machine.node().configuration.token();
+        let wanted = configured.as_deref().unwrap_or(&self.network.token);
         match token {
             None => return Err(Status::unauthenticated("missing token")),
-            Some(token) if token.as_bytes() != self.network.token.as_bytes() => {
+            Some(token) if token.as_bytes() != wanted.as_bytes() => {
                 return Err(Status::unauthenticated("invalid token"));
             }
             Some(_) => {}

@@ -1,6 +1,7 @@
 //! The simulator seen from outside, over real TLS, by clients that share no code with it but the protos.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod apply_config;
 mod bootstrap;
 mod capture;
 mod certificates;

@@ -1,5 +1,6 @@
 //! What tests can set on a node, an area a file.
 
+mod config;
 mod etcd;
 mod files;
 mod hardware;

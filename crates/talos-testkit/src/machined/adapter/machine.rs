@@ -6,13 +6,13 @@ use talos_proto::machine::*;
 
 use super::{Handlers, rpc};
 use crate::machined::rpc::{
-    bootstrap, capture, client_config, containers, etcd, events, files, images, kernel, kubeconfig, later,
+    apply_config, bootstrap, capture, client_config, containers, etcd, events, files, images, kernel, kubeconfig, later,
     logs, power, reset, service_control, services, system, upgrade,
 };
 
 #[rustfmt::skip]
 impl MachineService for Handlers {
-    rpc! { unary apply_configuration(ApplyConfigurationRequest) -> ApplyConfigurationResponse = later }
+    rpc! { unary apply_configuration(ApplyConfigurationRequest) -> ApplyConfigurationResponse = apply_config::apply_configuration }
     rpc! { unary bootstrap(BootstrapRequest) -> BootstrapResponse = bootstrap::bootstrap }
     rpc! { unary containers(ContainersRequest) -> ContainersResponse = containers::containers }
     rpc! { server copy(CopyRequest) -> CopyStream: Data = files::copy }

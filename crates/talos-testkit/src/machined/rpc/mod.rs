@@ -1,6 +1,7 @@
 //! What each RPC does, one file per area. Functions take the call's context and the request, and know
 //! nothing of HTTP, routing or authorization.
 
+pub(super) mod apply_config;
 pub(super) mod bootstrap;
 pub(super) mod capture;
 pub(super) mod client_config;
@@ -47,9 +48,12 @@ pub(super) struct Call {
 impl Call {
     /// Turns calls of `api` away unless the node belongs to the control plane.
     fn control_plane_only(&self, api: &str) -> Result<(), Status> {
-        match self.node.identity.role {
-            MachineRole::ControlPlane => Ok(()),
-            MachineRole::Worker => Err(Status::unimplemented(format!(
+        match self.node.machine_role() {
+            Some(MachineRole::ControlPlane) => Ok(()),
+            None => Err(Status::unimplemented(format!(
+                "machine type is not set, cannot use {api} API"
+            ))),
+            Some(MachineRole::Worker) => Err(Status::unimplemented(format!(
                 "{api} is only available on control plane nodes"
             ))),
         }

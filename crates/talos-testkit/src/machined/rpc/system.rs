@@ -27,7 +27,7 @@ pub(in crate::machined) async fn version(call: Call, _: ()) -> Result<VersionRes
         metadata: None,
         version: Some(version),
         platform: Some(platform),
-        features: Some(FeaturesInfo { rbac: true }),
+        features: (!call.node.in_maintenance()).then_some(FeaturesInfo { rbac: true }),
     };
     Ok(VersionResponse {
         messages: vec![message],
@@ -37,7 +37,7 @@ pub(in crate::machined) async fn version(call: Call, _: ()) -> Result<VersionRes
 pub(in crate::machined) async fn hostname(call: Call, _: ()) -> Result<HostnameResponse, Status> {
     let message = Hostname {
         metadata: None,
-        hostname: call.node.identity.hostname.clone(),
+        hostname: call.node.current_identity().hostname,
     };
     Ok(HostnameResponse {
         messages: vec![message],

@@ -146,6 +146,21 @@ impl Collection {
         self.written.send_replace(written);
     }
 
+    /// Takes a resource as it is, which others have as well.
+    pub(crate) fn insert(&self, resource: Arc<Resource>) {
+        let mut inner = self.inner.lock();
+        let old = inner
+            .resources
+            .insert(id_of(&resource).to_owned(), Arc::clone(&resource));
+        inner.publish(match old {
+            None => Change::Created(resource),
+            Some(old) => Change::Updated { old, new: resource },
+        });
+        let written = inner.written;
+        drop(inner);
+        self.written.send_replace(written);
+    }
+
     /// Creates, replaces or destroys the resource called `id`: `change` gets what is there and says what
     /// shall be there.
     ///

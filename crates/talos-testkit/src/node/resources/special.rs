@@ -10,6 +10,7 @@ use talos_proto::definitions::enums::{
     BlockFilesystemType, BlockVolumePhase, BlockVolumeType, NethelpersAddressSortAlgorithm, RuntimeFipsState,
     RuntimeSeLinuxState,
 };
+use talos_proto::definitions::k8s::NodeLabelSpecSpec;
 use talos_proto::definitions::network::{NodeAddressSpec, StatusSpec};
 use talos_proto::definitions::runtime::{PlatformMetadataSpec, SecurityStateSpec};
 use talos_proto::definitions::time::StatusSpec as TimeStatusSpec;
@@ -61,15 +62,19 @@ const NODE_IDENTITY: ResourceKind = ResourceKind {
     namespace: "cluster",
     owner: "cluster.NodeIdentityController",
 };
+pub(crate) const NODE_LABEL: ResourceKind = ResourceKind {
+    name: "NodeLabelSpecs.k8s.talos.dev",
+    namespace: "k8s",
+    owner: "k8s.NodeLabelSpecController",
+};
 const TIME_STATUS: ResourceKind = ResourceKind {
     name: "TimeStatuses.v1alpha1.talos.dev",
     namespace: "runtime",
     owner: "time.SyncController",
 };
 
-/// Puts all of them.
-pub(crate) fn put(store: &ResourceStore, identity: &Identity, cluster: &str) {
-    store.put(machine_type(identity));
+/// Puts all of them but those that follow from the configuration.
+pub(crate) fn put(store: &ResourceStore, identity: &Identity) {
     store.put(platform_metadata(identity));
     store.put(security_state());
     for id in ["default", "current", "accumulative", "routed"] {
@@ -79,7 +84,6 @@ pub(crate) fn put(store: &ResourceStore, identity: &Identity, cluster: &str) {
     for volume in &VOLUMES {
         store.put(volume_status(volume));
     }
-    store.put(cluster_info(cluster));
     let spec = IdentitySpec {
         node_id: identity.node_id.clone(),
     };
@@ -87,16 +91,18 @@ pub(crate) fn put(store: &ResourceStore, identity: &Identity, cluster: &str) {
     store.put(draft(&NODE_IDENTITY, "local", &spec, yaml));
 }
 
-fn machine_type(identity: &Identity) -> Draft {
-    let kind = match identity.role {
-        MachineRole::ControlPlane => MachineType::ControlPlane,
-        MachineRole::Worker => MachineType::Worker,
+/// The role of the machine, which one without a configuration does not know.
+pub(crate) fn machine_type(role: Option<MachineRole>) -> Draft {
+    let kind = match role {
+        None => MachineType::Unknown,
+        Some(MachineRole::ControlPlane) => MachineType::ControlPlane,
+        Some(MachineRole::Worker) => MachineType::Worker,
     };
     let spec = MachineTypeSpec {
         machine_type: kind.into(),
     };
     // A bare scalar, not a mapping.
-    let yaml = format!("{}\n", identity.role.as_str());
+    let yaml = format!("{}\n", role.map_or("unknown", MachineRole::as_str));
     draft(&MACHINE_TYPE, "machine-type", &spec, yaml)
 }
 
@@ -222,7 +228,19 @@ fn volume_status(volume: &Volume) -> Draft {
     draft(&VOLUME_STATUS, volume.id, &spec, yaml.finish())
 }
 
-fn cluster_info(name: &str) -> Draft {
+/// A label of the Kubernetes node.
+pub(crate) fn node_label(key: &str, value: &str) -> Draft {
+    let spec = NodeLabelSpecSpec {
+        key: key.to_owned(),
+        value: value.to_owned(),
+    };
+    let mut yaml = Yaml::default();
+    yaml.entry("key", key);
+    yaml.entry("value", value);
+    draft(&NODE_LABEL, key, &spec, yaml.finish())
+}
+
+pub(crate) fn cluster_info(name: &str) -> Draft {
     // Stable for a cluster, and different for another one.
     let id = format!("{:=<44}", format!("sim-{name}"));
     let spec = InfoSpec {
