@@ -6,8 +6,8 @@ use talos_proto::machine::*;
 
 use super::{Handlers, rpc};
 use crate::machined::rpc::{
-    apply_config, bootstrap, capture, client_config, containers, etcd, events, files, images, kernel, kubeconfig, later,
-    logs, power, reset, service_control, services, system, upgrade,
+    apply_config, bootstrap, capture, client_config, containers, etcd, events, files, images, kernel,
+    kubeconfig, later, logs, power, reset, service_control, services, system, upgrade,
 };
 
 #[rustfmt::skip]

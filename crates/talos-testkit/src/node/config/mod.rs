@@ -109,7 +109,8 @@ impl Configuration {
     /// The right to apply a configuration; `None` while somebody else has it.
     pub(crate) fn begin(&self) -> Option<Turn<'_>> {
         let mut busy = self.busy.lock();
-        (!std::mem::replace(&mut *busy, true)).then_some(Turn(self))
+        // A turn that is only made to be thrown away would ask for the lock.
+        (!std::mem::replace(&mut *busy, true)).then(|| Turn(self))
     }
 
     /// Takes the right to apply away from everybody, or gives it back.
