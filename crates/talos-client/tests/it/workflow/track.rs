@@ -359,7 +359,7 @@ async fn a_reset_with_a_cut_at_every_step_is_done_or_can_be_asked_for_again() {
 #[expect(deprecated, reason = "the old call is under test")]
 async fn an_old_upgrade_with_a_cut_at_every_step_is_done_or_can_be_asked_for_again() {
     every_step(
-        async || Sim::of(small().talos_version("v1.12.9")).await,
+        async || Sim::of(SimCluster::builder().workers(1).talos_version("v1.12.9")).await,
         async |sim| {
             let image = "ghcr.io/siderolabs/installer:v1.13.2";
             sim.node(1).legacy_upgrade(image).and_wait(quick()).await
