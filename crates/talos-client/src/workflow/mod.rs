@@ -6,11 +6,14 @@
 //! | Wanted | Use |
 //! |---|---|
 //! | a reboot, shutdown, reset or old upgrade that is over when the future is | [`track`] |
+//! | etcd backups, and changes of its members | [`etcd`] |
+//! | to know whether the cluster is healthy | [`health`] |
 //!
 //! Every workflow may be run again after a failure, or after a program that was interrupted: it looks at what is done
 //! already, and goes on from there.
 
 pub mod etcd;
+pub mod health;
 pub mod kubeconfig;
 mod run;
 pub mod track;

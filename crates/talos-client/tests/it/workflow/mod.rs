@@ -3,5 +3,6 @@
 mod etcd;
 mod etcd_backup;
 mod faulted;
+mod health;
 mod kubeconfig;
 mod track;
