@@ -8,6 +8,7 @@
 //! | a reboot, shutdown, reset or old upgrade that is over when the future is | [`track`] |
 //! | etcd backups, and changes of its members | [`etcd`] |
 //! | to know whether the cluster is healthy | [`health`] |
+//! | another Talos on one node, or on all of them | [`upgrade`] |
 //!
 //! Every workflow may be run again after a failure, or after a program that was interrupted: it looks at what is done
 //! already, and goes on from there.
@@ -17,6 +18,7 @@ pub mod health;
 pub mod kubeconfig;
 mod run;
 pub mod track;
+pub mod upgrade;
 
 pub(crate) use self::run::Reporter;
 pub use self::run::Run;

@@ -6,3 +6,4 @@ mod faulted;
 mod health;
 mod kubeconfig;
 mod track;
+mod upgrade;
