@@ -6,6 +6,7 @@
 //! | Wanted | Use |
 //! |---|---|
 //! | a reboot, shutdown, reset or old upgrade that is over when the future is | [`track`] |
+//! | a cluster from machines without a configuration | [`bootstrap`] |
 //! | etcd backups, and changes of its members | [`etcd`] |
 //! | to know whether the cluster is healthy | [`health`] |
 //! | another Talos on one node, or on all of them | [`upgrade`] |
@@ -13,6 +14,7 @@
 //! Every workflow may be run again after a failure, or after a program that was interrupted: it looks at what is done
 //! already, and goes on from there.
 
+pub mod bootstrap;
 pub mod etcd;
 pub mod health;
 pub mod kubeconfig;

@@ -1,5 +1,6 @@
 //! Workflows, with faults at every step.
 
+mod bootstrap;
 mod etcd;
 mod etcd_backup;
 mod faulted;

@@ -1,0 +1,135 @@
+//! A cluster that comes up.
+
+use std::time::Duration;
+
+use talos_client::{
+    ErrorKind,
+    workflow::bootstrap::{BootstrapError, BootstrapProgress, BootstrapStep, ClusterBootstrap},
+};
+use talos_testkit::{Code, ReadyCondition, SimCluster, SimClusterBuilder, fault::CallFault};
+
+use super::faulted::{chain, every_step, limited};
+use crate::support::Sim;
+
+/// Configured, and never bootstrapped.
+fn new() -> SimClusterBuilder {
+    SimCluster::builder()
+        .control_planes(3)
+        .workers(1)
+        .bootstrapped(false)
+}
+
+fn quick(sim: &Sim) -> ClusterBootstrap {
+    ClusterBootstrap::of((0..3).map(|index| sim.node(index)))
+        .workers([sim.node(3)])
+        .timeout(Duration::from_secs(20))
+        .interval(Duration::from_millis(30))
+}
+
+#[tokio::test]
+async fn etcd_is_bootstrapped_once_and_everything_is_waited_for() {
+    let sim = Sim::of(new()).await;
+    let mut run = quick(&sim).start();
+    let mut progress = Vec::new();
+    while let Some(item) = run.next_progress().await {
+        assert!(!item.to_string().is_empty());
+        progress.push(item);
+    }
+    let done = run.finish().await.expect("up");
+    assert!(done.bootstrapped && done.configured.is_empty(), "{done:?}");
+    assert!(done.kubeconfig.as_yaml().contains("clusters"));
+    let calls = sim.cluster.requests().of("Bootstrap");
+    let nodes: Vec<&str> = calls.iter().filter_map(|call| call.node()).collect();
+    assert_eq!(nodes, ["10.5.0.2"]);
+    let steps: Vec<BootstrapStep> = progress
+        .iter()
+        .filter_map(|item| match item {
+            BootstrapProgress::Begins(step) => Some(*step),
+            _ => None,
+        })
+        .collect();
+    assert!(steps.is_sorted() && steps.len() == 5, "{steps:?}");
+    for index in 0..4 {
+        sim.cluster.node(index).wait_until_ready().await;
+    }
+
+    // Again, and nothing is to be done.
+    sim.cluster.requests().clear();
+    let done = quick(&sim).start().await.expect("up");
+    assert!(!done.bootstrapped);
+    assert_eq!(sim.cluster.requests().attempts("Bootstrap"), 0);
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_so_far_is_asked_again() {
+    let sim = Sim::of(new()).await;
+    sim.cluster.node(0).set_time_in_sync(false);
+    let mut run = quick(&sim).start();
+    while let Some(item) = run.next_progress().await {
+        if let BootstrapProgress::Waiting {
+            step: BootstrapStep::Bootstrap,
+            reason,
+        } = item
+        {
+            assert!(reason.contains("time is not in sync"), "{reason}");
+            sim.cluster.node(0).set_time_in_sync(true);
+        }
+    }
+    assert!(run.finish().await.expect("up").bootstrapped);
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_told_at_once() {
+    let sim = Sim::of(new()).await;
+    let fault = CallFault::on_nodes()
+        .method("Bootstrap")
+        .status(Code::Unknown, "disk on fire");
+    sim.cluster.inject(fault).expect("a fault");
+    let error = limited("a bootstrap", quick(&sim).start().finish())
+        .await
+        .expect_err("fails");
+    let BootstrapError::Bootstrap { node, source } = &error else {
+        panic!("{}", chain(&error));
+    };
+    assert_eq!((node.as_str(), source.kind()), ("10.5.0.2", ErrorKind::Unknown));
+    let error = ClusterBootstrap::of([]).start().await.expect_err("nobody");
+    assert!(matches!(error, BootstrapError::NoControlPlane));
+}
+
+#[tokio::test]
+async fn a_cluster_that_never_gets_ready_ends_with_what_is_missing() {
+    let sim = Sim::of(SimCluster::builder().control_planes(3).workers(1)).await;
+    sim.cluster
+        .node(3)
+        .set_condition(ReadyCondition::NodeReady, Some("no CNI"));
+    let run = quick(&sim).timeout(Duration::from_millis(500)).start();
+    let error = limited("a bootstrap", run.finish()).await.expect_err("not ready");
+    let BootstrapError::Timeout { step, reason, .. } = &error else {
+        panic!("{}", chain(&error));
+    };
+    assert_eq!(*step, BootstrapStep::Kubernetes);
+    assert!(
+        reason.contains("10.5.0.5") && reason.contains("no CNI"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_bootstrap_with_a_cut_at_every_step_is_made_once() {
+    let outcomes = every_step(
+        async || Sim::of(new()).await,
+        async |sim| quick(sim).start().await,
+        |_| true,
+        async |sim| {
+            for index in 0..4 {
+                sim.cluster.node(index).wait_until_ready().await;
+            }
+            assert!(sim.cluster.requests().attempts("Bootstrap") <= 2);
+        },
+    )
+    .await;
+    assert!(
+        outcomes.iter().all(|outcome| outcome.failure.is_none()),
+        "{outcomes:#?}"
+    );
+}
