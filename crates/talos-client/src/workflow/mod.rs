@@ -10,6 +10,8 @@
 //! | etcd backups, and changes of its members | [`etcd`] |
 //! | to know whether the cluster is healthy | [`health`] |
 //! | another Talos on one node, or on all of them | [`upgrade`] |
+//! | the kubeconfig in a file that has others in it | [`kubeconfig`] |
+//! | another machine configuration, by patches, on trial or for good | [`machine_config`] |
 //!
 //! Every workflow may be run again after a failure, or after a program that was interrupted: it looks at what is done
 //! already, and goes on from there.
@@ -18,6 +20,7 @@ pub mod bootstrap;
 pub mod etcd;
 pub mod health;
 pub mod kubeconfig;
+pub mod machine_config;
 mod run;
 pub mod track;
 pub mod upgrade;

@@ -6,5 +6,6 @@ mod etcd_backup;
 mod faulted;
 mod health;
 mod kubeconfig;
+mod machine_config;
 mod track;
 mod upgrade;
