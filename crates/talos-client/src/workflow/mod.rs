@@ -12,11 +12,13 @@
 //! | another Talos on one node, or on all of them | [`upgrade`] |
 //! | the kubeconfig in a file that has others in it | [`kubeconfig`] |
 //! | another machine configuration, by patches, on trial or for good | [`machine_config`] |
+//! | certificates that last, and ones that may do less | [`credentials`] |
 //!
 //! Every workflow may be run again after a failure, or after a program that was interrupted: it looks at what is done
 //! already, and goes on from there.
 
 pub mod bootstrap;
+pub mod credentials;
 pub mod etcd;
 pub mod health;
 pub mod kubeconfig;

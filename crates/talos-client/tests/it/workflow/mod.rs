@@ -1,6 +1,7 @@
 //! Workflows, with faults at every step.
 
 mod bootstrap;
+mod credentials;
 mod etcd;
 mod etcd_backup;
 mod faulted;
