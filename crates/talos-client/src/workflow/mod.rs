@@ -13,6 +13,7 @@
 //! | the kubeconfig in a file that has others in it | [`kubeconfig`] |
 //! | another machine configuration, by patches, on trial or for good | [`machine_config`] |
 //! | certificates that last, and ones that may do less | [`credentials`] |
+//! | what somebody needs to find out what is wrong, in one file | `support`, with the feature `support-bundle` |
 //!
 //! Every workflow may be run again after a failure, or after a program that was interrupted: it looks at what is done
 //! already, and goes on from there.
@@ -24,6 +25,8 @@ pub mod health;
 pub mod kubeconfig;
 pub mod machine_config;
 mod run;
+#[cfg(feature = "support-bundle")]
+pub mod support;
 pub mod track;
 pub mod upgrade;
 

@@ -8,5 +8,7 @@ mod faulted;
 mod health;
 mod kubeconfig;
 mod machine_config;
+#[cfg(feature = "support-bundle")]
+mod support;
 mod track;
 mod upgrade;
