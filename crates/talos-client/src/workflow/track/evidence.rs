@@ -313,7 +313,6 @@ impl Evidence {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message as _;
     use talos_proto::{common, machine as proto};
 
     use super::*;

@@ -66,7 +66,7 @@ impl Members {
                 }
             }
             if let Ok(status) = status {
-                members.leader = members.leader.or(status.leader());
+                members.leader = members.leader.or_else(|| status.leader());
                 if let Some(id) = healthy(&status) {
                     members.healthy.insert(node.name().to_string(), id);
                 }
