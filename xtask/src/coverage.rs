@@ -1,11 +1,13 @@
 //! Which RPCs have a typed method and which are tested, found by markers in the sources.
 //!
 //! A typed method is a `pub fn` of talos-client with a doc line such as
-//! ``Upstream: `machine.MachineService/Version` ``. A test names what it covers in a comment, above it or
+//! ``Upstream: `machine.MachineService/Version` · since Talos 1.7 or older · role os:reader · read-only``, which has to agree with
+//! the table of RPCs. A test names what it covers in a comment, above it or
 //! inside: `// covers: machine.MachineService/Version, machine.MachineService/Hostname`. Tests that are
 //! ignored do not count, nor do those of other crates, which call the raw stubs. A marker that names no RPC, or that belongs to no function, is an error. A case of a suite (see
 //! `suites.rs`) is a test, too.
 
+mod facts_line;
 mod suites;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,12 +87,17 @@ impl Coverage {
         let functions = functions(source)?;
         if name.starts_with(CLIENT_SOURCES) {
             for function in functions.iter().filter(|function| function.public) {
-                for rpc in typed_rpcs(function) {
-                    ensure!(
-                        methods.contains(&rpc),
-                        "fn {}: Upstream names {rpc}, which is no RPC",
-                        function.name
-                    );
+                let Some(line) = facts_line::of(function) else {
+                    continue;
+                };
+                for rpc in typed_rpcs(&line) {
+                    let name = &function.name;
+                    let method = methods.all.iter().find(|method| method.to_string() == rpc);
+                    let method = method
+                        .with_context(|| format!("fn {name}: Upstream names {rpc}, which is no RPC"))?;
+                    if let Some(problem) = facts_line::problem(&line, method) {
+                        bail!("fn {name}: Upstream {problem}");
+                    }
                     self.typed.entry(rpc).or_default().insert(function.name.clone());
                 }
             }
@@ -124,16 +131,9 @@ impl Coverage {
 }
 
 /// The RPCs that the facts line of a typed method names: everything in backticks before the first `·`.
-fn typed_rpcs(function: &Function) -> Vec<String> {
-    let lines = function
-        .docs
-        .iter()
-        .filter_map(|line| line.strip_prefix("Upstream: "));
-    let rpcs = lines.flat_map(|line| {
-        let rpcs = line.split('·').next().unwrap_or(line);
-        rpcs.split('`').skip(1).step_by(2)
-    });
-    rpcs.map(str::to_owned).collect()
+fn typed_rpcs(line: &str) -> Vec<String> {
+    let rpcs = line.split('·').next().unwrap_or(line);
+    rpcs.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// The RPCs in the markers of tests that run.
@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn a_public_function_with_an_upstream_line_is_typed() {
-        let source = "/// Text.\n///\n/// Upstream: `time.TimeService/Get`, `time.TimeService/Put` · `talosctl get` · since\npub fn a() {}\n\
+        let source = "/// Text.\n///\n/// Upstream: `time.TimeService/Get`, `time.TimeService/Put` · since Talos 1.7 or older ·\n\
+                      /// role os:reader, os:admin to put · read-only, unsafe\npub fn a() {}\n\
                       /// Upstream: `time.TimeService/Old`\nfn private() {}";
         let found = coverage(API, source).unwrap();
         assert_eq!(
