@@ -39,7 +39,10 @@ pub(crate) struct Releases(Arc<Mutex<HashMap<NodeName, Entry>>>);
 #[derive(Debug, Default)]
 struct Entry {
     facts: Arc<OnceCell<Facts>>,
-    #[allow(dead_code, reason = "see `newer_or_older`")]
+    #[cfg_attr(
+        not(all(feature = "image", feature = "machine")),
+        allow(dead_code, reason = "see `newer_or_older`")
+    )]
     /// Paths of the calls that the node turned out not to know.
     lacking: Vec<&'static str>,
 }
@@ -76,7 +79,10 @@ impl Releases {
     }
 
     /// Whether the node is known not to know this call.
-    #[allow(dead_code, reason = "see `newer_or_older`")]
+    #[cfg_attr(
+        not(all(feature = "image", feature = "machine")),
+        allow(dead_code, reason = "see `newer_or_older`")
+    )]
     fn lacks(&self, node: &NodeName, method: &MethodInfo) -> bool {
         let nodes = self.lock();
         let Some(entry) = nodes.get(node) else {
@@ -90,7 +96,10 @@ impl Releases {
         entry.lacking.contains(&method.path) || entry.facts.get().is_some_and(too_old)
     }
 
-    #[allow(dead_code, reason = "see `newer_or_older`")]
+    #[cfg_attr(
+        not(all(feature = "image", feature = "machine")),
+        allow(dead_code, reason = "see `newer_or_older`")
+    )]
     fn remember_lack(&self, node: &NodeName, method: &MethodInfo) {
         let mut nodes = self.lock();
         let entry = self.entry(&mut nodes, node);
@@ -118,7 +127,10 @@ impl Target {
     /// Whether it does is remembered for this node until it goes down, so that only the first call tries in vain. Only
     /// a server that does not know `method` at all makes this fall back; that a node is in another mode, or not a
     /// control plane node, is an error as ever.
-    #[allow(dead_code, reason = "for the services that Talos 1.13 brought")]
+    #[cfg_attr(
+        not(all(feature = "image", feature = "machine")),
+        allow(dead_code, reason = "for the image service that Talos 1.13 brought")
+    )]
     pub(crate) async fn newer_or_older<T>(
         &self,
         method: &'static MethodInfo,

@@ -118,7 +118,7 @@ impl Images {
     /// The images in this store.
     ///
     /// With the feature `machine`, nodes before Talos 1.13 are asked by
-    /// [`list_by_machine_service`](Images::list_by_machine_service).
+    /// [`list_by_machine_service`](Images::list_by_machine_service); only the first call to a node tries in vain.
     ///
     /// # Errors
     ///
@@ -134,16 +134,16 @@ impl Images {
         let message = proto::ImageServiceListRequest {
             containerd: Some(self.containerd.instance()),
         };
-        match self.target.open(Kind::Work, &methods::LIST, message).await {
-            Ok(messages) => Ok(ImageStream(Inner::New(messages))),
-            #[cfg(feature = "machine")]
-            Err(error)
-                if error.kind() == crate::ErrorKind::Unimplemented && self.old_namespace().is_some() =>
-            {
-                self.list_by_machine_service().await
-            }
-            Err(error) => Err(error),
+        let newer = async {
+            let messages = self.target.open(Kind::Work, &methods::LIST, message).await?;
+            Ok(ImageStream(Inner::New(messages)))
+        };
+        #[cfg(feature = "machine")]
+        if self.old_namespace().is_some() {
+            let older = self.list_by_machine_service();
+            return self.target.newer_or_older(&methods::LIST, newer, older).await;
         }
+        newer.await
     }
 
     /// The images in this store, by the call that Talos had before 1.13 and removes in 1.18. [`Images::list`] falls

@@ -17,7 +17,7 @@ use talos_proto::{
 use super::Images;
 use crate::{
     api::containerd::{Containerd, image_problem},
-    call::{Kind, Target, request},
+    call::{Kind, request},
     error::Result,
     stream::Messages,
 };
@@ -106,32 +106,23 @@ request! {
             containerd: Some(pull.containerd.instance()),
             image_ref: pull.image.clone(),
         };
-        match target.open(Kind::Work, method, message).await {
-            Ok(messages) => Ok(ImagePull { messages: Some(messages), name: None }),
-            Err(error) => fall_back(&target, pull, error).await,
+        let newer = async {
+            let messages = target.open(Kind::Work, method, message).await?;
+            Ok(ImagePull { messages: Some(messages), name: None })
+        };
+        #[cfg(feature = "machine")]
+        {
+            let images = Images { target: target.clone(), containerd: pull.containerd };
+            if images.old_namespace().is_some() {
+                let older = async {
+                    images.pull_by_machine_service(&pull.image).await?;
+                    Ok(ImagePull { messages: None, name: Some(pull.image.clone()) })
+                };
+                return target.newer_or_older(method, newer, older).await;
+            }
         }
+        newer.await
     }
-}
-
-#[cfg(feature = "machine")]
-async fn fall_back(target: &Target, pull: Pull, error: crate::Error) -> Result<ImagePull> {
-    let images = Images {
-        target: target.clone(),
-        containerd: pull.containerd,
-    };
-    if error.kind() != crate::ErrorKind::Unimplemented || images.old_namespace().is_none() {
-        return Err(error);
-    }
-    images.pull_by_machine_service(&pull.image).await?;
-    Ok(ImagePull {
-        messages: None,
-        name: Some(pull.image),
-    })
-}
-
-#[cfg(not(feature = "machine"))]
-async fn fall_back(_target: &Target, _pull: Pull, error: crate::Error) -> Result<ImagePull> {
-    Err(error)
 }
 
 /// An image that is being fetched, as a stream of how far its layers are.
