@@ -115,23 +115,32 @@ impl DynamicObject {
 
 /// What lists, watches and stores hold: [`Object`] and [`DynamicObject`].
 pub trait Item: sealed::Sealed + Sized + Send + Sync + Unpin + 'static {
-    /// Puts both together.
+    /// The spec as it is held.
+    type Spec;
+
+    /// Reads the spec.
     ///
     /// # Errors
     ///
-    /// Says what is wrong with the spec.
-    fn from_parts(metadata: Metadata, spec: RawSpec) -> Result<Self, DecodeError>;
+    /// Says what is wrong with it.
+    fn read_spec(spec: RawSpec) -> Result<Self::Spec, DecodeError>;
+
+    /// Puts both together.
+    fn from_parts(metadata: Metadata, spec: Self::Spec) -> Self;
 
     /// Identity, version, owner, labels.
     fn metadata(&self) -> &Metadata;
 }
 
 impl<R: Resource> Item for Object<R> {
-    fn from_parts(metadata: Metadata, spec: RawSpec) -> Result<Self, DecodeError> {
-        Ok(Self {
-            metadata,
-            spec: R::decode(spec)?,
-        })
+    type Spec = R;
+
+    fn read_spec(spec: RawSpec) -> Result<R, DecodeError> {
+        R::decode(spec)
+    }
+
+    fn from_parts(metadata: Metadata, spec: R) -> Self {
+        Self { metadata, spec }
     }
 
     fn metadata(&self) -> &Metadata {
@@ -140,8 +149,14 @@ impl<R: Resource> Item for Object<R> {
 }
 
 impl Item for DynamicObject {
-    fn from_parts(metadata: Metadata, spec: RawSpec) -> Result<Self, DecodeError> {
-        Ok(Self { metadata, spec })
+    type Spec = RawSpec;
+
+    fn read_spec(spec: RawSpec) -> Result<RawSpec, DecodeError> {
+        Ok(spec)
+    }
+
+    fn from_parts(metadata: Metadata, spec: RawSpec) -> Self {
+        Self { metadata, spec }
     }
 
     fn metadata(&self) -> &Metadata {
@@ -180,10 +195,15 @@ pub(crate) fn read<T: Item>(raw: Option<proto::Resource>) -> Result<T, Broken> {
         )
     };
     let spec = raw.spec.ok_or_else(|| broken(&named("there is no spec")))?;
-    let spec = RawSpec::new(spec.proto_spec, spec.yaml_spec);
-    let what = named("the spec does not decode");
-    T::from_parts(metadata, spec).map_err(|error| Broken {
-        what,
-        source: Some(error),
-    })
+    let spec = RawSpec {
+        proto: spec.proto_spec,
+        yaml: spec.yaml_spec,
+    };
+    match T::read_spec(spec) {
+        Ok(spec) => Ok(T::from_parts(metadata, spec)),
+        Err(error) => Err(Broken {
+            what: named("the spec does not decode"),
+            source: Some(error),
+        }),
+    }
 }
