@@ -6,10 +6,12 @@ mod cluster_checks;
 mod config_commands;
 mod configuration;
 mod conformance;
+mod containers;
 mod credentials;
 mod default;
 mod discovery;
 mod docs;
+mod etcd;
 mod events;
 mod failures;
 mod fanout;
@@ -18,6 +20,8 @@ mod faults;
 mod hostile;
 #[cfg(all(feature = "debug", feature = "image", feature = "lifecycle"))]
 mod hostile_archives;
+#[cfg(feature = "image")]
+mod images;
 mod machine;
 mod monitoring;
 #[cfg(feature = "proxy")]
@@ -54,6 +58,7 @@ mod talosconfig;
 mod trustd;
 #[cfg(feature = "image")]
 mod uploads;
+mod usage;
 mod watch;
 #[cfg(feature = "workflows")]
 mod workflow;

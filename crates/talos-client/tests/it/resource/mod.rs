@@ -1,6 +1,7 @@
 //! Resources: all types, lists, watches, stores, writes.
 
 mod dynamic;
+mod earlier;
 mod go_server;
 mod many;
 mod read;

@@ -210,47 +210,6 @@ async fn numbers_that_are_not_known_are_kept() {
     assert_eq!(found.spec.phase.number(), 99);
 }
 
-#[tokio::test]
-async fn specs_of_older_releases_decode_right() {
-    use resource::{cri::RegistryConfig, k8s::KubeletConfig, network::LinkSpec};
-
-    let sim = Sim::start().await;
-    let resources = sim.cluster.node(0).resources();
-    // Up to v1.12 the flags of the kubelet were field 4, a map to texts.
-    let kubelet = [&[0x22, 7, 0x0a, 1][..], b"v", &[0x12, 2], b"10"].concat();
-    resources.put(SimResource::new(KubeletConfig::TYPE, "kubelet").proto_bytes(kubelet));
-    // Up to v1.11 the id of a VLAN (field 10, in it field 1) was a fixed32.
-    let link = vec![0x52, 5, 0x0d, 0x2c, 1, 0, 0];
-    resources.put(SimResource::new(LinkSpec::TYPE, "vlan").proto_bytes(link));
-    // Up to v1.9 the endpoints of a mirror (field 1 of the entries of field 1) were texts.
-    let mirror = [&[0x0a, 15, 0x0a, 1][..], b"m", &[0x12, 10, 0x0a, 8], b"http://x"].concat();
-    resources.put(SimResource::new(RegistryConfig::TYPE, "registries").proto_bytes(mirror));
-
-    let node = sim.node(0);
-    let kubelet = node
-        .resources()
-        .get::<KubeletConfig>()
-        .await
-        .expect("decoded")
-        .spec;
-    assert_eq!(kubelet.extra_args["v"], ["10"]);
-    let link = node
-        .resources()
-        .get_by_id::<LinkSpec>("vlan")
-        .await
-        .expect("decoded")
-        .spec;
-    assert_eq!(link.vlan.expect("a VLAN").vid, 300);
-    let registries = node
-        .resources()
-        .get::<RegistryConfig>()
-        .await
-        .expect("decoded")
-        .spec;
-    let mirror = &registries.registry_mirrors["m"];
-    assert_eq!(mirror.mirror_endpoints[0].endpoint_endpoint, "http://x");
-}
-
 // covers: cosi.resource.State/List
 #[tokio::test]
 async fn a_spec_that_does_not_decode_is_named_and_the_others_come() {
