@@ -70,6 +70,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     // A simulated cluster ends when it has shown all that it has to show.
     let mut scenes = simulated.as_ref().map(|cluster| scenes(cluster).into_iter());
+    let mut awaited = "";
     while changes.recv().await.is_some() {
         let known = machines
             .values()
@@ -77,11 +78,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         if !members.is_ready() || !known {
             continue;
         }
-        print(&members, &machines);
-        match scenes.as_mut().map(Iterator::next) {
-            None => {}
-            Some(Some(scene)) => scene(),
-            Some(None) => break,
+        let table = table(&members, &machines);
+        println!("{table}");
+        match &mut scenes {
+            Some(scenes) if table.contains(awaited) => match scenes.next() {
+                Some(scene) => {
+                    awaited = scene.shows;
+                    (scene.play)();
+                }
+                None => break,
+            },
+            _ => {}
         }
     }
     Ok(())
@@ -107,9 +114,9 @@ async fn follow<T: talos_client::resource::Item>(mut reflector: Reflector<T>, wa
     }
 }
 
-fn print(members: &Store<Object<Member>>, machines: &BTreeMap<String, Machine>) {
-    println!(
-        "{:24} {:12} {:16} {:12} SERVICES",
+fn table(members: &Store<Object<Member>>, machines: &BTreeMap<String, Machine>) -> String {
+    let mut table = format!(
+        "{:24} {:12} {:16} {:12} SERVICES\n",
         "MEMBER", "TYPE", "OS", "STAGE"
     );
     for member in members.list() {
@@ -118,27 +125,46 @@ fn print(members: &Store<Object<Member>>, machines: &BTreeMap<String, Machine>) 
         let status = machine.and_then(|machine| machine.status.get("machine"));
         let stage = status.map_or_else(|| "-".to_owned(), |status| status.spec.stage.to_string());
         let services = machine.map(|machine| machine.services.list()).unwrap_or_default();
-        let healthy = services
+        let bad: Vec<_> = services
             .iter()
-            .filter(|service| service.spec.healthy || service.spec.unknown);
-        println!(
+            .filter(|service| !service.spec.healthy && !service.spec.unknown)
+            .map(|service| service.metadata.id.as_str())
+            .collect();
+        table += &format!(
             "{:24} {:12} {:16} {stage:12} {} of {} fine",
             member.metadata.id,
             member.spec.machine_type,
             member.spec.operating_system,
-            healthy.count(),
+            services.len() - bad.len(),
             services.len()
         );
+        if !bad.is_empty() {
+            table += &format!(", but not {}", bad.join(", "));
+        }
+        table.push('\n');
     }
-    println!();
+    table
 }
 
-/// What happens in a simulated cluster, one thing after each table.
-fn scenes(cluster: &SimCluster) -> Vec<Box<dyn FnOnce()>> {
+/// Something that happens in a simulated cluster.
+struct Scene {
+    play: Box<dyn FnOnce()>,
+    /// What the table shows once that has come here.
+    shows: &'static str,
+}
+
+fn scenes(cluster: &SimCluster) -> Vec<Scene> {
     let (first, second, worker) = (cluster.node(0), cluster.node(1), cluster.node(3));
+    let scene = |shows, play: Box<dyn FnOnce()>| Scene { play, shows };
     vec![
-        Box::new(move || first.set_service_health("kubelet", false, "no answer")),
-        Box::new(move || worker.set_stage(MachineStage::Rebooting)),
-        Box::new(move || second.set_talos_version("v1.14.1")),
+        scene(
+            "but not kubelet",
+            Box::new(move || first.set_service_health("kubelet", false, "no answer")),
+        ),
+        scene(
+            "rebooting",
+            Box::new(move || worker.set_stage(MachineStage::Rebooting)),
+        ),
+        scene("v1.14.1", Box::new(move || second.set_talos_version("v1.14.1"))),
     ]
 }
