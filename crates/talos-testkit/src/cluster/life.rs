@@ -141,6 +141,48 @@ impl SimNode {
         self.node().installer.lock().pull_failure = Some(error.to_owned());
     }
 
+    /// Lets the next installer that `LifecycleService` runs say `output`, which may be several lines, and end
+    /// with `exit_code`. With any but 0 nothing is written to the disk.
+    pub fn set_next_installer_exit(&self, exit_code: i32, output: &str) {
+        self.node().installer.lock().next_exit = Some((output.to_owned(), exit_code));
+    }
+
+    /// Lets the container of the next installer that `LifecycleService` runs not start, with what is said
+    /// about it.
+    pub fn fail_next_installer(&self, error: &str) {
+        self.node().installer.lock().container_failure = Some(error.to_owned());
+    }
+
+    /// Lets installers that `LifecycleService` runs stop after their first line, or go on. Default: they go
+    /// on.
+    pub fn hold_installer(&self, hold: bool) {
+        self.node().installer.lock().held.send_replace(hold);
+    }
+
+    /// Whether Talos is on the system disk.
+    #[must_use]
+    pub fn is_installed(&self) -> bool {
+        self.node().installation.lock().is_installed()
+    }
+
+    /// Takes Talos off the system disk, as if the machine had been started from other media. It goes on with
+    /// what it does.
+    pub fn uninstall(&self) {
+        self.node().wipe_installation();
+    }
+
+    /// The value with this tag in META.
+    #[must_use]
+    pub fn meta(&self, tag: u8) -> Option<Bytes> {
+        self.node().meta.get(tag)
+    }
+
+    /// Sets how many bytes META has room for; each value takes eight more than it is long. What is there
+    /// already stays. Default: 256 KiB.
+    pub fn set_meta_capacity(&self, bytes: usize) {
+        self.node().meta.set_capacity(bytes);
+    }
+
     /// Adds a volume called `label`, which is a part of the volume `parent`, if that is given. `Reset` may
     /// be told to wipe it.
     pub fn add_volume(&self, label: &str, parent: Option<&str>) {

@@ -12,6 +12,7 @@ use talos_proto::cosi::resource::state_server::StateServer;
 use talos_proto::inspect::inspect_service_server::InspectServiceServer;
 use talos_proto::machine::debug_service_server::DebugServiceServer;
 use talos_proto::machine::image_service_server::ImageServiceServer;
+use talos_proto::machine::lifecycle_service_server::LifecycleServiceServer;
 use talos_proto::machine::lvm_service_server::LvmServiceServer;
 use talos_proto::machine::machine_service_server::MachineServiceServer;
 use talos_proto::machine::md_service_server::MdServiceServer;
@@ -44,6 +45,7 @@ pub(crate) struct Machined {
     debug: DebugServiceServer<Handlers>,
     image: ImageServiceServer<Handlers>,
     inspect: InspectServiceServer<Handlers>,
+    lifecycle: LifecycleServiceServer<Handlers>,
     lvm: LvmServiceServer<Handlers>,
     machine: MachineServiceServer<Handlers>,
     md: MdServiceServer<Handlers>,
@@ -70,6 +72,7 @@ impl Machined {
             debug: server!(DebugServiceServer, &handlers),
             image: server!(ImageServiceServer, &handlers),
             inspect: server!(InspectServiceServer, &handlers),
+            lifecycle: server!(LifecycleServiceServer, &handlers),
             lvm: server!(LvmServiceServer, &handlers),
             machine: server!(MachineServiceServer, &handlers),
             md: server!(MdServiceServer, &handlers),
@@ -107,6 +110,7 @@ impl Machined {
             "machine.MachineService" => self.machine.clone().call(request).await,
             "machine.DebugService" => self.debug.clone().call(request).await,
             "machine.ImageService" => self.image.clone().call(request).await,
+            "machine.LifecycleService" => self.lifecycle.clone().call(request).await,
             "machine.LVMService" => self.lvm.clone().call(request).await,
             "machine.MDService" => self.md.clone().call(request).await,
             "cluster.ClusterService" => self.cluster.clone().call(request).await,

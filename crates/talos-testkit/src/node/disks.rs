@@ -25,6 +25,19 @@ pub enum DiskTransport {
     Unknown,
 }
 
+impl DiskTransport {
+    /// The spelling in resources.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio",
+            Self::Nvme => "nvme",
+            Self::Sata => "sata",
+            Self::Mmc => "mmc",
+            Self::Unknown => "",
+        }
+    }
+}
+
 /// A disk. See [`SimNode::set_disks`](crate::SimNode::set_disks).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -105,6 +118,21 @@ impl SimDisk {
         }
     }
 
+    /// Makes it the system disk, with the partitions of Talos and nothing else on it.
+    pub(super) fn with_talos(mut self) -> Self {
+        let ephemeral = self.size.saturating_sub(2 * GIB);
+        self.filesystem.clear();
+        self.volume.clear();
+        self.partitions.clear();
+        self.system_disk = true;
+        self.partition("EFI", 100 * MIB, "vfat", "")
+            .partition("BIOS", MIB, "", "")
+            .partition("BOOT", 1000 * MIB, "xfs", "")
+            .partition("META", MIB, "talosmeta", "META")
+            .partition("STATE", 100 * MIB, "xfs", "STATE")
+            .partition("EPHEMERAL", ephemeral, "xfs", "EPHEMERAL")
+    }
+
     /// Adds a partition, numbered on, with a file system and perhaps a volume on it.
     #[must_use]
     pub fn partition(mut self, label: &str, size: u64, filesystem: &str, volume: &str) -> Self {
@@ -129,18 +157,8 @@ impl SimDisk {
 
 /// The disks of a node after an installation: one with Talos, and an empty one.
 static DEFAULT: LazyLock<Vec<SimDisk>> = LazyLock::new(|| {
-    let system = SimDisk::new("vda", 10 * GIB)
-        .partition("EFI", 100 * MIB, "vfat", "")
-        .partition("BIOS", MIB, "", "")
-        .partition("BOOT", 1000 * MIB, "xfs", "")
-        .partition("META", MIB, "talosmeta", "META")
-        .partition("STATE", 100 * MIB, "xfs", "STATE")
-        .partition("EPHEMERAL", 8 * GIB, "xfs", "EPHEMERAL");
     vec![
-        SimDisk {
-            system_disk: true,
-            ..system
-        },
+        SimDisk::new("vda", 10 * GIB).with_talos(),
         SimDisk::new("vdb", 10 * GIB),
     ]
 });

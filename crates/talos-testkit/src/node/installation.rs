@@ -11,8 +11,6 @@ pub(crate) struct Installation {
     current: String,
     /// The release of the next boot.
     next: Option<String>,
-    /// An upgrade that the next boot does before anything else.
-    staged: Option<String>,
 }
 
 impl Installation {
@@ -28,11 +26,6 @@ impl Installation {
         self.installed
     }
 
-    /// Writes the running release to the disk.
-    pub(crate) fn install(&mut self) {
-        self.installed = true;
-    }
-
     /// Wipes the disk; what runs goes on from memory.
     pub(crate) fn wipe(&mut self) {
         *self = Self::new(&self.current, false);
@@ -42,11 +35,6 @@ impl Installation {
     pub(crate) fn upgrade(&mut self, tag: &str) {
         self.installed = true;
         self.next = Some(tag.to_owned());
-    }
-
-    /// Leaves an upgrade to the next boot.
-    pub(crate) fn stage(&mut self, tag: &str) {
-        self.staged = Some(tag.to_owned());
     }
 
     /// Lets the next boot take the release before; `None` if there was none.
@@ -60,23 +48,17 @@ impl Installation {
         tag.clone_into(&mut self.current);
     }
 
-    /// Boots; the release that runs now, if it is another one than before.
-    pub(crate) fn boot(&mut self) -> Option<String> {
-        let next = self.staged.take().or_else(|| self.next.take())?;
-        self.next = None;
+    /// Boots, after an upgrade to `staged` if there is one; the release that runs now, if it is another one
+    /// than before.
+    pub(crate) fn boot(&mut self, staged: Option<String>) -> Option<String> {
+        let next = self.next.take();
+        let next = staged.or(next)?;
         if next == self.current {
             return None;
         }
         self.previous = Some(std::mem::replace(&mut self.current, next));
         Some(self.current.clone())
     }
-}
-
-/// What the next installation comes to, besides success.
-#[derive(Debug, Default)]
-pub(crate) struct Installer {
-    /// Why the next pull of an installer image fails.
-    pub(crate) pull_failure: Option<String>,
 }
 
 /// The release that an installer image brings, which its tag says; `None` if it has no such tag.
@@ -95,12 +77,13 @@ mod tests {
         let mut disk = Installation::new("v1", true);
         assert_eq!(disk.roll_back(), None);
         disk.upgrade("v2");
-        assert_eq!(disk.boot().as_deref(), Some("v2"));
-        assert_eq!(disk.boot(), None);
+        assert_eq!(disk.boot(None).as_deref(), Some("v2"));
+        assert_eq!(disk.boot(None), None);
         disk.roll_back().unwrap();
-        assert_eq!(disk.boot().as_deref(), Some("v1"));
+        assert_eq!(disk.boot(None).as_deref(), Some("v1"));
         disk.roll_back().unwrap();
-        assert_eq!(disk.boot().as_deref(), Some("v2"));
+        assert_eq!(disk.boot(None).as_deref(), Some("v2"));
+        assert_eq!(disk.boot(Some("v3".to_owned())).as_deref(), Some("v3"));
     }
 
     #[test]
@@ -118,10 +101,10 @@ mod tests {
     fn a_wiped_disk_is_not_installed_and_knows_no_release_before() {
         let mut disk = Installation::new("v1", true);
         disk.upgrade("v2");
-        disk.boot();
-        disk.stage("v3");
+        disk.boot(None);
+        disk.upgrade("v3");
         disk.wipe();
         assert!(!disk.is_installed());
-        assert_eq!((disk.roll_back(), disk.boot()), (None, None));
+        assert_eq!((disk.roll_back(), disk.boot(None)), (None, None));
     }
 }

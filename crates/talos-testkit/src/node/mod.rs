@@ -13,9 +13,11 @@ pub(crate) mod hardware;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod installation;
+pub(crate) mod installer;
 pub(crate) mod kernel;
 pub(crate) mod logs;
 pub(crate) mod lvm;
+pub(crate) mod meta;
 pub(crate) mod platform;
 pub(crate) mod power;
 pub(crate) mod processes;
@@ -56,10 +58,12 @@ use files::entry::Contents;
 use files::source::Source;
 use hardware::Hardware;
 use images::ImageStore;
-use installation::{Installation, Installer};
+use installation::Installation;
+use installer::Installer;
 use kernel::KernelLog;
 use logs::LogStore;
 use lvm::LogicalVolumes;
+use meta::Meta;
 use platform::PlatformMode;
 use power::{Host, PowerState, Timings};
 use processes::SimProcess;
@@ -182,6 +186,7 @@ pub(crate) struct Node {
     pub(crate) installation: Guarded<Installation>,
     pub(crate) installer: Guarded<Installer>,
     pub(crate) configuration: Configuration,
+    pub(crate) meta: Meta,
     pub(crate) volumes: Guarded<Volumes>,
     /// Whether the configuration of a control plane node has etcd in it.
     pub(crate) etcd_configured: Guarded<bool>,
@@ -247,6 +252,7 @@ impl Node {
             installation: Guarded::new(Installation::new(tag, !making.platform.is_container())),
             installer: Guarded::default(),
             configuration: Configuration::new(Some(cluster.generated(identity.role))),
+            meta: Meta::default(),
             volumes: Guarded::new(volumes::of_the_system_disk()),
             etcd_configured: Guarded::new(true),
             platform: making.platform,
@@ -284,6 +290,8 @@ impl Node {
         self.resources.put(special::time_status(self.is_time_in_sync()));
         self.publish_config();
         self.publish_disks();
+        self.publish_meta();
+        self.publish_image_rules();
         self.publish_etcd_member();
         self.publish_version();
         self.publish_status();

@@ -235,7 +235,8 @@ impl Node {
         self.events.restart();
         self.services.clear();
         *self.boot_id.lock() = self.next_rng().uuid();
-        let release = self.installation.lock().boot();
+        let staged = self.take_staged_upgrade();
+        let release = self.installation.lock().boot(staged);
         if let Some(tag) = release {
             self.version.lock().tag = tag;
         }

@@ -425,6 +425,13 @@ async fn the_first_rule_that_matches_decides() {
             ImageRuleAction::BadSignature("no signatures found".to_owned()),
         ),
     ]);
+    let rules = node
+        .resources()
+        .list("security", "ImageVerificationRules.security.talos.dev");
+    let ids: Vec<_> = rules.iter().map(talos_testkit::SimResource::id).collect();
+    assert_eq!(ids, ["0000", "0001", "0001a", "0002"]);
+    let skips = "imagePattern: \"docker.io/library/*\"\nskip: true\ndeny: false\n";
+    assert_eq!(rules[0].yaml_spec(), skips);
     let reply = verify("alpine").await.unwrap();
     assert_eq!(
         (reply.verified, reply.message.as_str()),

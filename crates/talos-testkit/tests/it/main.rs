@@ -17,9 +17,11 @@ mod files;
 mod health;
 mod images;
 mod kernel;
+mod lifecycle;
 #[cfg(unix)]
 mod local;
 mod logs;
+mod meta;
 mod power;
 #[cfg(feature = "real")]
 mod real;

@@ -12,14 +12,14 @@ use crate::single;
 use crate::wire::Wire;
 
 const DEFINITION: &str = "ResourceDefinitions.meta.cosi.dev";
-const DISK: &str = "Disks.block.talos.dev";
+const SYMLINK: &str = "BlockSymlinks.block.talos.dev";
 
-fn put_disks(resources: &SimResources) {
+fn put_symlinks(resources: &SimResources) {
     for (id, rack) in [("sda", "7"), ("sdb", "10"), ("vda", "9")] {
-        let disk = SimResource::new(DISK, id)
+        let disk = SimResource::new(SYMLINK, id)
             .yaml(format!("dev_path: /dev/{id}\n"))
             .label("rack", rack)
-            .owner("block.DisksController");
+            .owner("block.SymlinksController");
         resources.put(disk);
     }
 }
@@ -124,17 +124,17 @@ async fn watches_see_what_a_test_does() {
     let node = cluster.node(0);
     let wire = Wire::admin(&cluster, &node).await;
     let resources = node.resources();
-    let mut stream = watch(&wire, "runtime", DISK, None, WatchOptions::default())
+    let mut stream = watch(&wire, "runtime", SYMLINK, None, WatchOptions::default())
         .await
         .unwrap();
-    resources.put(SimResource::new(DISK, "sda").finalizer("mine"));
-    assert!(resources.tear_down("runtime", DISK, "sda"));
-    assert!(resources.remove_finalizer("runtime", DISK, "sda", "mine"));
-    assert!(!resources.tear_down("runtime", DISK, "sdb"));
-    let stored = resources.get("runtime", DISK, "sda").unwrap();
+    resources.put(SimResource::new(SYMLINK, "sda").finalizer("mine"));
+    assert!(resources.tear_down("runtime", SYMLINK, "sda"));
+    assert!(resources.remove_finalizer("runtime", SYMLINK, "sda", "mine"));
+    assert!(!resources.tear_down("runtime", SYMLINK, "sdb"));
+    let stored = resources.get("runtime", SYMLINK, "sda").unwrap();
     assert_eq!((stored.phase(), stored.version()), ("tearingDown", "3"));
     assert!(stored.finalizers().is_empty());
-    resources.destroy("runtime", DISK, "sda");
+    resources.destroy("runtime", SYMLINK, "sda");
     for expected in [
         (EventType::Created, "sda", "1"),
         (EventType::Updated, "sda", "2"),
@@ -143,7 +143,7 @@ async fn watches_see_what_a_test_does() {
     ] {
         assert_eq!(summary(&next(&mut stream).await), expected);
     }
-    resources.overrun("runtime", DISK);
+    resources.overrun("runtime", SYMLINK);
     let overrun = next(&mut stream).await;
     assert_eq!(overrun.event_type(), EventType::Errored);
     assert!(
@@ -151,10 +151,10 @@ async fn watches_see_what_a_test_does() {
         "one that a slow watcher gets"
     );
     // A new watch starts well.
-    let mut stream = watch(&wire, "runtime", DISK, None, WatchOptions::default())
+    let mut stream = watch(&wire, "runtime", SYMLINK, None, WatchOptions::default())
         .await
         .unwrap();
-    resources.put(SimResource::new(DISK, "sdc"));
+    resources.put(SimResource::new(SYMLINK, "sdc"));
     assert_eq!(
         summary(&next(&mut stream).await),
         (EventType::Created, "sdc", "1")
@@ -173,7 +173,7 @@ async fn ids(wire: &Wire, label: Option<LabelTerm>, regexp: &str) -> Result<Vec<
     };
     let request = ListRequest {
         namespace: "runtime".to_owned(),
-        r#type: DISK.to_owned(),
+        r#type: SYMLINK.to_owned(),
         options: Some(options),
     };
     let mut stream = wire.state().list(request).await?.into_inner();
@@ -188,8 +188,8 @@ async fn ids(wire: &Wire, label: Option<LabelTerm>, regexp: &str) -> Result<Vec<
 #[tokio::test]
 async fn lists_are_filtered_by_labels_and_ids() {
     let cluster = single().await;
-    cluster.resources().put(SimResource::new(DISK, "plain"));
-    put_disks(&cluster.node(0).resources());
+    cluster.resources().put(SimResource::new(SYMLINK, "plain"));
+    put_symlinks(&cluster.node(0).resources());
     let wire = Wire::admin(&cluster, &cluster.node(0)).await;
     // LT_NUMERIC
     let below_ten = LabelTerm {
@@ -214,10 +214,10 @@ async fn tearing_down_what_is_torn_down_is_no_write() {
     let cluster = single().await;
     let node = cluster.node(0);
     let wire = Wire::admin(&cluster, &node).await;
-    node.resources().put(SimResource::new(DISK, "sda"));
+    node.resources().put(SimResource::new(SYMLINK, "sda"));
     let request = talos_proto::cosi::resource::TeardownRequest {
         namespace: "runtime".to_owned(),
-        r#type: DISK.to_owned(),
+        r#type: SYMLINK.to_owned(),
         id: "sda".to_owned(),
         options: None,
     };
@@ -226,7 +226,7 @@ async fn tearing_down_what_is_torn_down_is_no_write() {
         (status.code(), status.message()),
         (Code::PermissionDenied, "write access is not allowed")
     );
-    node.resources().tear_down("runtime", DISK, "sda");
+    node.resources().tear_down("runtime", SYMLINK, "sda");
     let reply = wire.state().teardown(request).await.unwrap();
     assert!(reply.into_inner().destroy_ready);
 }
@@ -260,11 +260,11 @@ async fn a_restart_begins_anew_and_refuses_bookmarks() {
     let cluster = single().await;
     let node = cluster.node(0);
     let wire = Wire::admin(&cluster, &node).await;
-    put_disks(&node.resources());
+    put_symlinks(&node.resources());
     let mut stream = watch(
         &wire,
         "runtime",
-        DISK,
+        SYMLINK,
         None,
         WatchOptions {
             bootstrap_bookmark: true,
@@ -275,7 +275,7 @@ async fn a_restart_begins_anew_and_refuses_bookmarks() {
     .unwrap();
     let bookmark = next(&mut stream).await.bookmark;
     node.restart_resources();
-    assert_eq!(list(&wire, "runtime", DISK).await.unwrap(), []);
+    assert_eq!(list(&wire, "runtime", SYMLINK).await.unwrap(), []);
     get(&wire, "config", "MachineTypes.config.talos.dev", "machine-type")
         .await
         .unwrap();
@@ -283,7 +283,7 @@ async fn a_restart_begins_anew_and_refuses_bookmarks() {
         start_from_bookmark: bookmark,
         ..WatchOptions::default()
     };
-    let status = watch(&wire, "runtime", DISK, None, resume).await.unwrap_err();
+    let status = watch(&wire, "runtime", SYMLINK, None, resume).await.unwrap_err();
     assert_eq!(
         (status.code(), status.message()),
         (Code::FailedPrecondition, "invalid watch bookmark")

@@ -275,6 +275,52 @@ async fn arrays_are_destroyed_unless_they_are_used() {
 }
 
 // covers: cosi.resource.State/Get
+// covers: storage.StorageService/Disks
+#[tokio::test]
+async fn the_old_rpc_and_the_resources_agree_about_disks() {
+    use prost::Message as _;
+    use talos_proto::definitions::block::{DeviceSpec, DiskSpec};
+
+    let cluster = single().await;
+    let node = cluster.node(0);
+    let wire = Wire::admin(&cluster, &node).await;
+    let mut disk = SimDisk::new("nvme0n1", 5 << 30).partition("data", 1 << 30, "xfs", "");
+    disk.transport = DiskTransport::Nvme;
+    disk.readonly = true;
+    disk.partitions[0].used_by = vec!["dm-0".to_owned()];
+    node.set_disks([disk, SimDisk::new("vdc", 1 << 30)]);
+    let reply = wire.storage().disks(()).await.unwrap().into_inner();
+    let told = reply.messages[0].disks.iter();
+    let resources = node.resources().list("runtime", "Disks.block.talos.dev");
+    assert_eq!(resources.len(), told.len());
+    for (old, new) in told.zip(&resources) {
+        let spec = DiskSpec::decode(new.proto_spec().clone()).unwrap();
+        assert_eq!(old.device_name, format!("/dev/{}", new.id()));
+        assert_eq!(old.device_name, spec.dev_path);
+        assert_eq!((old.size, old.readonly), (spec.size, spec.readonly));
+        assert_eq!((&old.serial, &old.model), (&spec.serial, &spec.model));
+        assert_eq!(old.bus_path, spec.bus_path);
+    }
+    assert!(resources[0].yaml_spec().contains("transport: nvme\n"));
+    let devices = node.resources().list("runtime", "BlockDevices.block.talos.dev");
+    let ids: Vec<_> = devices.iter().map(talos_testkit::SimResource::id).collect();
+    assert_eq!(ids, ["nvme0n1", "nvme0n1p1", "vdc"]);
+    let partition = DeviceSpec::decode(devices[1].proto_spec().clone()).unwrap();
+    assert_eq!(
+        (partition.parent.as_str(), partition.partition_number),
+        ("nvme0n1", 1)
+    );
+    assert_eq!(partition.secondaries, ["dm-0"]);
+    let volumes = node.resources().list("runtime", "VolumeStatuses.block.talos.dev");
+    assert_eq!(volumes.len(), 3);
+    assert!(
+        volumes
+            .iter()
+            .all(|volume| volume.yaml_spec().starts_with("phase: missing\n"))
+    );
+}
+
+// covers: cosi.resource.State/Get
 #[tokio::test]
 async fn resources_follow_the_disks_and_the_member_of_etcd() {
     let cluster = four_nodes().start().await.unwrap();

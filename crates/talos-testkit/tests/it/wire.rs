@@ -23,6 +23,7 @@ use talos_proto::inspect::inspect_service_client::InspectServiceClient;
 use talos_proto::machine::LogsRequest;
 use talos_proto::machine::debug_service_client::DebugServiceClient;
 use talos_proto::machine::image_service_client::ImageServiceClient;
+use talos_proto::machine::lifecycle_service_client::LifecycleServiceClient;
 use talos_proto::machine::lvm_service_client::LvmServiceClient;
 use talos_proto::machine::machine_service_client::MachineServiceClient;
 use talos_proto::machine::md_service_client::MdServiceClient;
@@ -91,6 +92,10 @@ impl Wire {
 
     pub(crate) fn images(&self) -> ImageServiceClient<Self> {
         ImageServiceClient::with_origin(self.clone(), self.origin.clone())
+    }
+
+    pub(crate) fn lifecycle(&self) -> LifecycleServiceClient<Self> {
+        LifecycleServiceClient::with_origin(self.clone(), self.origin.clone())
     }
 
     pub(crate) fn debug(&self) -> DebugServiceClient<Self> {

@@ -35,8 +35,10 @@ impl SimNode {
         self.node().images(namespace).into_keys().collect()
     }
 
-    /// Sets the rules that decide which images may be used. Default: none.
+    /// Sets the rules that decide which images may be used, and their resources. Default: none.
     pub fn set_image_rules(&self, rules: impl IntoIterator<Item = ImageRule>) {
-        *self.node().image_store.rules.lock() = rules.into_iter().collect();
+        let node = self.node();
+        *node.image_store.rules.lock() = rules.into_iter().collect();
+        node.publish_image_rules();
     }
 }

@@ -7,7 +7,7 @@ use talos_proto::machine::*;
 use super::{Handlers, rpc};
 use crate::machined::rpc::{
     apply_config, bootstrap, capture, client_config, containers, etcd, events, files, images, kernel,
-    kubeconfig, later, logs, power, reset, service_control, services, system, upgrade,
+    kubeconfig, later, logs, meta, power, reset, service_control, services, system, upgrade,
 };
 
 #[rustfmt::skip]
@@ -62,8 +62,8 @@ impl MachineService for Handlers {
     rpc! { unary generate_client_configuration(GenerateClientConfigurationRequest) -> GenerateClientConfigurationResponse = client_config::generate_client_configuration }
     rpc! { server packet_capture(PacketCaptureRequest) -> PacketCaptureStream: Data = capture::packet_capture }
     rpc! { unary netstat(NetstatRequest) -> NetstatResponse = kernel::netstat }
-    rpc! { unary meta_write(MetaWriteRequest) -> MetaWriteResponse = later }
-    rpc! { unary meta_delete(MetaDeleteRequest) -> MetaDeleteResponse = later }
+    rpc! { unary meta_write(MetaWriteRequest) -> MetaWriteResponse = meta::write }
+    rpc! { unary meta_delete(MetaDeleteRequest) -> MetaDeleteResponse = meta::delete }
     rpc! { server image_list(ImageListRequest) -> ImageListStream: ImageListResponse = images::image_list }
     rpc! { unary image_pull(ImagePullRequest) -> ImagePullResponse = images::image_pull }
 }

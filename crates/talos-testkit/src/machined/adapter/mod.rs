@@ -4,6 +4,7 @@ mod cluster;
 mod debug;
 mod image;
 mod inspect;
+mod lifecycle;
 mod lvm;
 mod machine;
 mod md;

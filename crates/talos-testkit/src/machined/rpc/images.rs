@@ -70,7 +70,7 @@ fn namespace_name<E>(namespace: Result<ContainerdNamespace, E>, number: i32) -> 
 }
 
 /// Fails unless the service that keeps the store runs.
-fn connect(node: &Node, namespace: ImageNamespace) -> Result<(), Status> {
+pub(super) fn connect(node: &Node, namespace: ImageNamespace) -> Result<(), Status> {
     let (service, socket) = match namespace {
         ImageNamespace::System => ("containerd", "/system/run/containerd/containerd.sock"),
         ImageNamespace::Cri => ("cri", "/run/containerd/containerd.sock"),

@@ -7,7 +7,6 @@ use super::Call;
 use super::etcd::status;
 use crate::node::MachineRole;
 use crate::node::etcd::UpgradeRefusal;
-use crate::node::installation::release_of;
 use crate::node::sequence::plan::{Conditions, Sequence};
 use crate::node::sequence::{Intent, Job};
 
@@ -41,7 +40,7 @@ pub(in crate::machined) async fn upgrade(
         allowed.map_err(refused)?;
     }
     let current = call.node.version.lock().tag.clone();
-    let tag = release_of(&request.image).unwrap_or(current);
+    let tag = call.node.release_of_installer(&request.image).unwrap_or(current);
     let powercycle = request.reboot_mode == i32::from(upgrade_request::RebootMode::Powercycle);
     let (sequence, conditions) = if call.node.machine_role().is_none() {
         // In maintenance there is only one way.
@@ -53,7 +52,8 @@ pub(in crate::machined) async fn upgrade(
             },
         )
     } else if request.stage {
-        call.node.installation.lock().stage(&tag);
+        let staged = call.node.stage_upgrade(&request.image);
+        staged.map_err(|_| Status::unknown("no room in META for the upgrade"))?;
         (
             Sequence::StageUpgrade,
             Conditions {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::{MachineRole, Node};
 use crate::clock::Moment;
 use crate::node::containers::{K8S, SYSTEM};
+use crate::node::installation::release_of;
 use crate::rng::SimRng;
 use crate::sync::Guarded;
 use reference::Reference;
@@ -200,6 +201,19 @@ impl Node {
         let images = self.images(namespace);
         let full = Reference::parse(name).map(|reference| reference.to_string());
         images.contains_key(name) || full.is_ok_and(|full| images.contains_key(&full))
+    }
+
+    /// The Talos release that the installer image called `name` brings: the one in its tag, or in that of an
+    /// image in a store with the same digest.
+    pub(crate) fn release_of_installer(&self, name: &str) -> Option<String> {
+        release_of(name).or_else(|| {
+            let reference = Reference::parse(name).ok()?;
+            let stores = [ImageNamespace::System, ImageNamespace::Cri];
+            let images = stores.into_iter().flat_map(|namespace| self.images(namespace));
+            images
+                .filter(|(_, image)| image.digest == reference.digest)
+                .find_map(|(name, _)| release_of(&name))
+        })
     }
 
     /// Finds out what is to be done to have the image `name`.

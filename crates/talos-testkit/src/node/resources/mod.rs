@@ -3,7 +3,9 @@
 pub(crate) mod bookmark;
 pub(crate) mod collection;
 pub(crate) mod definitions;
+mod etcd;
 pub(crate) mod handle;
+mod images;
 pub(crate) mod special;
 pub(crate) mod specs;
 mod storage;

@@ -4,11 +4,9 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use talos_proto::common::NetIpPrefix;
-use talos_proto::definitions::block::VolumeStatusSpec;
 use talos_proto::definitions::cluster::{IdentitySpec, InfoSpec};
 use talos_proto::definitions::enums::{
-    BlockFilesystemType, BlockVolumePhase, BlockVolumeType, NethelpersAddressSortAlgorithm, RuntimeFipsState,
-    RuntimeSeLinuxState,
+    NethelpersAddressSortAlgorithm, RuntimeFipsState, RuntimeSeLinuxState,
 };
 use talos_proto::definitions::k8s::NodeLabelSpecSpec;
 use talos_proto::definitions::network::{NodeAddressSpec, StatusSpec};
@@ -47,11 +45,6 @@ const NETWORK_STATUS: ResourceKind = ResourceKind {
     namespace: "network",
     owner: "network.StatusController",
 };
-const VOLUME_STATUS: ResourceKind = ResourceKind {
-    name: "VolumeStatuses.block.talos.dev",
-    namespace: "runtime",
-    owner: "block.VolumeManagerController",
-};
 const CLUSTER_INFO: ResourceKind = ResourceKind {
     name: "Infos.cluster.talos.dev",
     namespace: "cluster",
@@ -81,9 +74,6 @@ pub(crate) fn put(store: &ResourceStore, identity: &Identity) {
         store.put(node_address(id, identity));
     }
     store.put(network_status());
-    for volume in &VOLUMES {
-        store.put(volume_status(volume));
-    }
     let spec = IdentitySpec {
         node_id: identity.node_id.clone(),
     };
@@ -159,73 +149,6 @@ fn network_status() -> Draft {
     };
     let yaml = "addressReady: true\nconnectivityReady: true\nhostnameReady: true\netcFilesReady: true\n";
     draft(&NETWORK_STATUS, "status", &spec, yaml.to_owned())
-}
-
-/// A volume of the system disk.
-struct Volume {
-    id: &'static str,
-    location: &'static str,
-    index: u32,
-    size: u64,
-    pretty_size: &'static str,
-    filesystem: BlockFilesystemType,
-}
-
-const VOLUMES: [Volume; 3] = [
-    Volume {
-        id: "META",
-        location: "/dev/vda4",
-        index: 4,
-        size: 1 << 20,
-        pretty_size: "1.0 MB",
-        filesystem: BlockFilesystemType::FilesystemTypeNone,
-    },
-    Volume {
-        id: "STATE",
-        location: "/dev/vda5",
-        index: 5,
-        size: 100 << 20,
-        pretty_size: "105 MB",
-        filesystem: BlockFilesystemType::FilesystemTypeXfs,
-    },
-    Volume {
-        id: "EPHEMERAL",
-        location: "/dev/vda6",
-        index: 6,
-        size: 8 << 30,
-        pretty_size: "8.6 GB",
-        filesystem: BlockFilesystemType::FilesystemTypeXfs,
-    },
-];
-
-fn volume_status(volume: &Volume) -> Draft {
-    let spec = VolumeStatusSpec {
-        phase: BlockVolumePhase::VolumePhaseReady.into(),
-        r#type: BlockVolumeType::VolumeTypePartition.into(),
-        location: volume.location.to_owned(),
-        mount_location: volume.location.to_owned(),
-        partition_index: volume.index.into(),
-        parent_location: "/dev/vda".to_owned(),
-        size: volume.size,
-        pretty_size: volume.pretty_size.to_owned(),
-        filesystem: volume.filesystem.into(),
-        ..VolumeStatusSpec::default()
-    };
-    let filesystem = match volume.filesystem {
-        BlockFilesystemType::FilesystemTypeXfs => "xfs",
-        _ => "none",
-    };
-    let mut yaml = Yaml::default();
-    yaml.entry("phase", "ready");
-    yaml.entry("type", "partition");
-    yaml.entry("location", volume.location);
-    yaml.entry("mountLocation", volume.location);
-    yaml.raw("partitionIndex", &volume.index.to_string());
-    yaml.entry("parentLocation", "/dev/vda");
-    yaml.raw("size", &volume.size.to_string());
-    yaml.entry("prettySize", volume.pretty_size);
-    yaml.entry("filesystem", filesystem);
-    draft(&VOLUME_STATUS, volume.id, &spec, yaml.finish())
 }
 
 /// A label of the Kubernetes node.

@@ -240,7 +240,12 @@ pub(super) fn net_ip(address: IpAddr) -> NetIp {
     NetIp { ip }
 }
 
-pub(super) fn draft(kind: &'static ResourceKind, id: &str, spec: &impl Message, yaml_spec: String) -> Draft {
+pub(in crate::node) fn draft(
+    kind: &'static ResourceKind,
+    id: &str,
+    spec: &impl Message,
+    yaml_spec: String,
+) -> Draft {
     Draft {
         kind,
         id: id.to_owned(),

@@ -1,82 +1,168 @@
-//! What a machine says about its disks and its member of etcd.
+//! What a machine says about its disks, and what is on them.
 
-use talos_proto::definitions::block::{DiscoveredVolumeSpec, SystemDiskSpec};
-use talos_proto::definitions::etcd::MemberSpec;
+mod discovered;
+
+use talos_proto::definitions::block::{DeviceSpec, DiskSpec, SystemDiskSpec, VolumeStatusSpec};
+use talos_proto::definitions::enums::{BlockFilesystemType, BlockVolumePhase, BlockVolumeType};
 
 use super::specs::draft;
 use super::{Draft, ResourceKind};
 use crate::node::Node;
 use crate::node::disks::{SimDisk, SimPartition};
-use crate::talosconfig::scalar;
 use crate::yaml::Yaml;
 
+const DISK: ResourceKind = ResourceKind {
+    name: "Disks.block.talos.dev",
+    namespace: "runtime",
+    owner: "block.DisksController",
+};
+const BLOCK_DEVICE: ResourceKind = ResourceKind {
+    name: "BlockDevices.block.talos.dev",
+    namespace: "runtime",
+    owner: "block.DevicesController",
+};
 const SYSTEM_DISK: ResourceKind = ResourceKind {
     name: "SystemDisks.block.talos.dev",
     namespace: "runtime",
     owner: "block.SystemDiskController",
 };
-const DISCOVERED_VOLUME: ResourceKind = ResourceKind {
-    name: "DiscoveredVolumes.block.talos.dev",
+const VOLUME_STATUS: ResourceKind = ResourceKind {
+    name: "VolumeStatuses.block.talos.dev",
     namespace: "runtime",
-    owner: "block.DiscoveryController",
-};
-const ETCD_MEMBER: ResourceKind = ResourceKind {
-    name: "EtcdMembers.etcd.talos.dev",
-    namespace: "etcd",
-    owner: "etcd.MemberController",
+    owner: "block.VolumeManagerController",
 };
 
 const SECTOR: u64 = 512;
 /// Where the first partition begins.
 const FIRST_OFFSET: u64 = 1 << 20;
+/// The volumes that every machine has, or is to have.
+const VOLUMES: [&str; 3] = ["META", "STATE", "EPHEMERAL"];
+/// Major number of block devices.
+const MAJOR: i64 = 253;
 
 impl Node {
     /// Brings the resources of disks in line with the disks there are.
     pub(crate) fn publish_disks(&self) {
         let disks = self.disks();
-        let mut volumes: Vec<Draft> = Vec::new();
-        for disk in &disks {
-            volumes.push(discovered_disk(disk));
-            let mut offset = FIRST_OFFSET;
-            for (index, partition) in disk.partitions.iter().enumerate() {
-                volumes.push(discovered_partition(disk, partition, index as u64 + 1, offset));
-                offset += partition.size;
-            }
-        }
-        let collection = self
-            .resources
-            .collection(DISCOVERED_VOLUME.namespace, DISCOVERED_VOLUME.name);
-        for stale in collection.snapshot().resources {
-            let id = super::collection::id_of(&stale);
-            if !volumes.iter().any(|volume| volume.id == id) {
-                collection.remove(id);
-            }
-        }
-        volumes.into_iter().for_each(|volume| self.resources.put(volume));
-        match disks.iter().find(|disk| disk.system_disk) {
-            Some(disk) => self.resources.put(system_disk(disk)),
-            None => self
-                .resources
-                .collection(SYSTEM_DISK.namespace, SYSTEM_DISK.name)
-                .remove("system-disk"),
+        self.publish_all_of(&DISK, disks.iter().map(disk).collect());
+        self.publish_all_of(&BLOCK_DEVICE, block_devices(&disks));
+        self.publish_all_of(&discovered::KIND, discovered::all(&disks));
+        let system = disks.iter().find(|disk| disk.system_disk);
+        self.publish_all_of(&SYSTEM_DISK, system.map(system_disk).into_iter().collect());
+        for volume in VOLUMES {
+            self.resources.put(volume_status(volume, &disks));
         }
     }
 
-    /// Brings the resource of the etcd member in line with the members there are.
-    pub(crate) fn publish_etcd_member(&self) {
-        match self.cluster.etcd.member(self) {
-            Some(member) => {
-                let member_id = format!("{:016x}", member.id);
-                let yaml = format!("memberID: {}\n", scalar(&member_id));
-                let spec = MemberSpec { member_id };
-                self.resources.put(draft(&ETCD_MEMBER, "local", &spec, yaml));
+    /// Puts these resources, and removes all others of the kind.
+    fn publish_all_of(&self, kind: &'static ResourceKind, drafts: Vec<Draft>) {
+        let collection = self.resources.collection(kind.namespace, kind.name);
+        for stale in collection.snapshot().resources {
+            let id = super::collection::id_of(&stale);
+            if !drafts.iter().any(|draft| draft.id == id) {
+                collection.remove(id);
             }
-            None => self
-                .resources
-                .collection(ETCD_MEMBER.namespace, ETCD_MEMBER.name)
-                .remove("local"),
+        }
+        drafts.into_iter().for_each(|draft| self.resources.put(draft));
+    }
+}
+
+fn disk(disk: &SimDisk) -> Draft {
+    let spec = DiskSpec {
+        size: disk.size,
+        io_size: SECTOR,
+        sector_size: SECTOR,
+        readonly: disk.readonly,
+        model: disk.model.clone(),
+        serial: disk.serial.clone(),
+        wwid: disk.wwid.clone(),
+        bus_path: format!("/virtual/{}", disk.id),
+        sub_system: "/sys/class/block".to_owned(),
+        transport: disk.transport.as_str().to_owned(),
+        rotational: disk.rotational,
+        cdrom: disk.cdrom,
+        dev_path: format!("/dev/{}", disk.id),
+        pretty_size: pretty(disk.size),
+        secondary_disks: disk.used_by.clone(),
+        ..DiskSpec::default()
+    };
+    let mut yaml = Yaml::default();
+    yaml.entry("dev_path", &spec.dev_path);
+    yaml.raw("size", &spec.size.to_string());
+    yaml.entry("pretty_size", &spec.pretty_size);
+    yaml.raw("io_size", &spec.io_size.to_string());
+    yaml.raw("sector_size", &spec.sector_size.to_string());
+    yaml.raw("readonly", &spec.readonly.to_string());
+    yaml.raw("cdrom", &spec.cdrom.to_string());
+    let texts = [
+        ("model", &spec.model),
+        ("serial", &spec.serial),
+        ("wwid", &spec.wwid),
+        ("bus_path", &spec.bus_path),
+        ("sub_system", &spec.sub_system),
+        ("transport", &spec.transport),
+    ];
+    for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        yaml.entry(key, text);
+    }
+    if spec.rotational {
+        yaml.raw("rotational", "true");
+    }
+    if !spec.secondary_disks.is_empty() {
+        yaml.list("secondary_disks", &spec.secondary_disks);
+    }
+    draft(&DISK, &disk.id, &spec, yaml.finish())
+}
+
+fn block_devices(disks: &[SimDisk]) -> Vec<Draft> {
+    let mut devices = Vec::new();
+    let mut add = |id: &str, spec: DeviceSpec| {
+        let spec = DeviceSpec {
+            major: MAJOR,
+            minor: i64::try_from(devices.len()).unwrap_or_default(),
+            generation: 1,
+            ..spec
+        };
+        let mut yaml = Yaml::default();
+        yaml.entry("type", &spec.r#type);
+        yaml.raw("major", &spec.major.to_string());
+        yaml.raw("minor", &spec.minor.to_string());
+        if !spec.parent.is_empty() {
+            yaml.entry("partitionName", &spec.partition_name);
+            yaml.raw("partitionNumber", &spec.partition_number.to_string());
+        }
+        yaml.entry("devicePath", &spec.device_path);
+        yaml.raw("generation", &spec.generation.to_string());
+        if !spec.parent.is_empty() {
+            yaml.entry("parent", &spec.parent);
+        }
+        if !spec.secondaries.is_empty() {
+            yaml.list("secondaries", &spec.secondaries);
+        }
+        devices.push(draft(&BLOCK_DEVICE, id, &spec, yaml.finish()));
+    };
+    for disk in disks {
+        let spec = DeviceSpec {
+            r#type: "disk".to_owned(),
+            device_path: format!("/virtual/{}", disk.id),
+            secondaries: disk.used_by.clone(),
+            ..DeviceSpec::default()
+        };
+        add(&disk.id, spec);
+        for (partition, number) in disk.partitions.iter().zip(1..) {
+            let spec = DeviceSpec {
+                r#type: "partition".to_owned(),
+                partition_name: partition.id.clone(),
+                partition_number: number,
+                device_path: format!("/virtual/{}/{}", disk.id, partition.id),
+                parent: disk.id.clone(),
+                secondaries: partition.used_by.clone(),
+                ..DeviceSpec::default()
+            };
+            add(&partition.id, spec);
         }
     }
+    devices
 }
 
 fn system_disk(disk: &SimDisk) -> Draft {
@@ -90,73 +176,60 @@ fn system_disk(disk: &SimDisk) -> Draft {
     draft(&SYSTEM_DISK, "system-disk", &spec, yaml.finish())
 }
 
-fn discovered_disk(disk: &SimDisk) -> Draft {
-    let name = if disk.partitions.is_empty() {
-        disk.filesystem.clone()
-    } else {
-        "gpt".to_owned()
-    };
-    let spec = DiscoveredVolumeSpec {
-        size: disk.size,
-        name,
-        r#type: "disk".to_owned(),
-        device_path: format!("/virtual/{}", disk.id),
-        dev_path: format!("/dev/{}", disk.id),
-        ..common(disk.size)
-    };
-    discovered(&disk.id, &spec)
-}
-
-fn discovered_partition(disk: &SimDisk, partition: &SimPartition, index: u64, offset: u64) -> Draft {
-    let spec = DiscoveredVolumeSpec {
-        size: partition.size,
-        name: partition.filesystem.clone(),
-        partition_label: partition.label.clone(),
-        partition_index: index,
-        r#type: "partition".to_owned(),
-        device_path: format!("/virtual/{}/{}", disk.id, partition.id),
-        parent: disk.id.clone(),
-        dev_path: format!("/dev/{}", partition.id),
-        parent_dev_path: format!("/dev/{}", disk.id),
-        offset,
-        ..common(partition.size)
-    };
-    discovered(&partition.id, &spec)
-}
-
-fn common(size: u64) -> DiscoveredVolumeSpec {
-    DiscoveredVolumeSpec {
-        sector_size: SECTOR,
-        io_size: SECTOR,
-        probed_size: size,
-        pretty_size: pretty(size),
-        ..DiscoveredVolumeSpec::default()
-    }
-}
-
-fn discovered(id: &str, spec: &DiscoveredVolumeSpec) -> Draft {
+/// Where a volume of Talos is, if it is anywhere.
+fn volume_status(id: &str, disks: &[SimDisk]) -> Draft {
+    let partitions = disks.iter().flat_map(|disk| {
+        let numbered = disk.partitions.iter().zip(1_u32..);
+        numbered.map(move |(partition, number)| (disk, partition, number))
+    });
+    let found = partitions
+        .into_iter()
+        .find(|(_, partition, _)| partition.volume == id);
     let mut yaml = Yaml::default();
-    yaml.entry("dev_path", &spec.dev_path);
-    yaml.entry("type", &spec.r#type);
-    yaml.entry("device_path", &spec.device_path);
-    if !spec.parent.is_empty() {
-        yaml.entry("parent", &spec.parent);
-        yaml.entry("parent_dev_path", &spec.parent_dev_path);
-    }
-    if spec.offset > 0 {
-        yaml.raw("offset", &spec.offset.to_string());
-    }
+    let Some((disk, partition, number)) = found else {
+        let phase = BlockVolumePhase::VolumePhaseMissing;
+        yaml.entry("phase", "missing");
+        yaml.entry("type", "partition");
+        let spec = VolumeStatusSpec {
+            phase: phase.into(),
+            r#type: BlockVolumeType::VolumeTypePartition.into(),
+            ..VolumeStatusSpec::default()
+        };
+        return draft(&VOLUME_STATUS, id, &spec, yaml.finish());
+    };
+    let (filesystem, name) = filesystem(partition);
+    let location = format!("/dev/{}", partition.id);
+    let spec = VolumeStatusSpec {
+        phase: BlockVolumePhase::VolumePhaseReady.into(),
+        r#type: BlockVolumeType::VolumeTypePartition.into(),
+        location: location.clone(),
+        mount_location: location,
+        partition_index: number.into(),
+        parent_location: format!("/dev/{}", disk.id),
+        size: partition.size,
+        pretty_size: pretty(partition.size),
+        filesystem: filesystem.into(),
+        ..VolumeStatusSpec::default()
+    };
+    yaml.entry("phase", "ready");
+    yaml.entry("type", "partition");
+    yaml.entry("location", &spec.location);
+    yaml.entry("mountLocation", &spec.mount_location);
+    yaml.raw("partitionIndex", &number.to_string());
+    yaml.entry("parentLocation", &spec.parent_location);
     yaml.raw("size", &spec.size.to_string());
-    yaml.entry("pretty_size", &spec.pretty_size);
-    yaml.raw("sector_size", &spec.sector_size.to_string());
-    yaml.raw("io_size", &spec.io_size.to_string());
-    yaml.entry("name", &spec.name);
-    yaml.raw("probed_size", &spec.probed_size.to_string());
-    if spec.partition_index > 0 {
-        yaml.entry("partition_label", &spec.partition_label);
-        yaml.raw("partition_index", &spec.partition_index.to_string());
+    yaml.entry("prettySize", &spec.pretty_size);
+    yaml.entry("filesystem", name);
+    draft(&VOLUME_STATUS, id, &spec, yaml.finish())
+}
+
+fn filesystem(partition: &SimPartition) -> (BlockFilesystemType, &'static str) {
+    match partition.filesystem.as_str() {
+        "xfs" => (BlockFilesystemType::FilesystemTypeXfs, "xfs"),
+        "ext4" => (BlockFilesystemType::FilesystemTypeExt4, "ext4"),
+        "vfat" => (BlockFilesystemType::FilesystemTypeVfat, "vfat"),
+        _ => (BlockFilesystemType::FilesystemTypeNone, "none"),
     }
-    draft(&DISCOVERED_VOLUME, id, spec, yaml.finish())
 }
 
 /// A size in powers of ten with two digits, as Talos prints it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Intent, Job, services};
 use crate::node::Node;
 use crate::node::events::payload::Payload;
+use crate::node::installer::preflight;
 
 /// Arguments of the system call that ends the machine's life, as events carry them.
 const RESTART: i64 = 0x0123_4567;
@@ -57,9 +58,14 @@ pub(super) async fn run(node: &Arc<Node>, task: &str, job: &Job) -> Result<(), T
             // `apid` was the last of them.
             node.disconnect();
         }
-        "install" => node.installation.lock().install(),
+        "install" => {
+            let tag = node.version.lock().tag.clone();
+            node.install(None, &tag);
+        }
         "upgrade" => {
             if let Intent::Upgrade { tag, .. } = &job.intent {
+                let host = node.version.lock().tag.clone();
+                preflight(&host, tag).map_err(TaskError::Failed)?;
                 node.installation.lock().upgrade(tag);
             }
         }
