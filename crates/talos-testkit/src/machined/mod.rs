@@ -30,11 +30,10 @@ use crate::roles::Roles;
 use adapter::Handlers;
 pub(crate) use rpc::Items;
 
-/// Who calls what.
+/// Who calls.
 #[derive(Debug, Clone, Default)]
 struct Caller {
     roles: Roles,
-    method: &'static str,
 }
 
 /// The gRPC services of one node.
@@ -102,10 +101,7 @@ impl Machined {
         if let Err(status) = policy::authorize(method, &self.node.version.lock().tag, &roles) {
             return status.into_http();
         }
-        request.extensions_mut().insert(Caller {
-            roles,
-            method: method.name,
-        });
+        request.extensions_mut().insert(Caller { roles });
         let served = match method.service {
             "machine.MachineService" => self.machine.clone().call(request).await,
             "machine.DebugService" => self.debug.clone().call(request).await,

@@ -203,7 +203,8 @@ async fn a_bookmark_is_taken_up_by_another_watch() {
     assert_eq!(told(&mut second, 1).await, ["+b"]);
     node.restart_resources();
     let mut third = request().start();
-    assert_eq!(told(&mut third, 2).await, ["anew", "whole"]);
+    // Disks that every node has are there again.
+    assert_eq!(told(&mut third, 4).await, ["anew", "+vda", "+vdb", "whole"]);
 }
 
 // covers: cosi.resource.State/Watch

@@ -7,7 +7,7 @@ use talos_proto::machine::*;
 use super::{Handlers, rpc};
 use crate::machined::rpc::{
     apply_config, bootstrap, capture, client_config, containers, etcd, events, files, images, kernel,
-    kubeconfig, later, logs, meta, power, reset, service_control, services, system, upgrade,
+    kubeconfig, logs, meta, power, reset, service_control, services, system, upgrade,
 };
 
 #[rustfmt::skip]

@@ -75,11 +75,7 @@ fn data(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Items<Data> {
     }))
 }
 
-/// The answer of every RPC that a Talos node has and the simulator does not, in this version.
-pub(super) async fn later<Request, Reply>(call: Call, _request: Request) -> Result<Reply, Status> {
-    Err(not_simulated(call.caller.method))
-}
-
+/// The answer of an RPC that a Talos node has and the simulator does not.
 pub(super) fn not_simulated(what: &str) -> Status {
     Status::unimplemented(format!("talos-testkit does not simulate {what} yet"))
 }
