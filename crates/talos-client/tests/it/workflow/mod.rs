@@ -12,3 +12,4 @@ mod machine_config;
 mod support;
 mod track;
 mod upgrade;
+mod upgrade_node;
