@@ -17,6 +17,8 @@ pub mod memory;
 pub mod raw;
 pub mod relay;
 pub mod report;
+pub mod resource;
+pub mod resource_server;
 pub mod server;
 pub mod simcluster;
 pub mod stats;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use benches::access::END;
 use benches::report::Line;
-use benches::{failover, fanout, server, simcluster, stream, unary};
+use benches::{failover, fanout, resource, server, simcluster, stream, unary};
 use clap::{Parser, Subcommand};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -36,7 +36,7 @@ enum Task {
     },
 }
 
-const NAMES: [&str; 5] = ["unary", "stream", "fanout", "failover", "simcluster"];
+const NAMES: [&str; 6] = ["unary", "stream", "resources", "fanout", "failover", "simcluster"];
 
 #[tokio::main]
 #[expect(clippy::print_stderr, reason = "a program reports its failure on stderr")]
@@ -92,6 +92,7 @@ async fn run(name: &str) -> Result<Vec<Line>> {
     match name {
         "unary" => unary::measure().await,
         "stream" => stream::measure().await,
+        "resources" => resource::measure().await,
         "fanout" => fanout::measure().await,
         "failover" => failover::measure().await,
         _ => simcluster::measure().await,

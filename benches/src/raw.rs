@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use hyper_util::rt::TokioIo;
 use talos_client::transport::tls::rustls;
+use talos_proto::cosi::resource::state_client::StateClient;
 use talos_proto::machine::machine_service_client::MachineServiceClient;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -18,6 +19,15 @@ use crate::access::{Credentials, Server};
 
 /// A stub on a channel of its own, with a connection that is made by the first call.
 pub fn stub(server: &Server) -> Result<MachineServiceClient<Channel>> {
+    Ok(MachineServiceClient::new(channel(server)?))
+}
+
+/// The same for resources.
+pub fn state(server: &Server) -> Result<StateClient<Channel>> {
+    Ok(StateClient::new(channel(server)?))
+}
+
+fn channel(server: &Server) -> Result<Channel> {
     let address = server.endpoint()?.to_owned();
     let (host, _) = address.rsplit_once(':').context("an address has a port")?;
     let name = ServerName::try_from(host.to_owned())?;
@@ -32,8 +42,7 @@ pub fn stub(server: &Server) -> Result<MachineServiceClient<Channel>> {
             Ok::<_, io::Error>(TokioIo::new(tls.connect(name, stream).await?))
         }
     });
-    let channel = endpoint.connect_with_connector_lazy(connector);
-    Ok(MachineServiceClient::new(channel))
+    Ok(endpoint.connect_with_connector_lazy(connector))
 }
 
 /// A request to a node.

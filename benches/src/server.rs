@@ -1,5 +1,5 @@
 //! A server that does next to nothing, so that what is measured is the client: `Version`, and `Read` of `/<bytes>`, which sends
-//! that many bytes in messages of 1,024, one HTTP/2 frame each, as nodes do.
+//! that many bytes in messages of 1,024, one HTTP/2 frame each, as nodes do. Resources are in `resource_server.rs`.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -28,6 +28,8 @@ use tokio_rustls::TlsAcceptor;
 
 use self::rustls::pki_types::pem::PemObject as _;
 use self::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::resource_server;
 
 /// What nodes put into a message.
 pub const CHUNK: usize = 1024;
@@ -110,9 +112,14 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 async fn answer(request: Request<Incoming>, version: Bytes) -> Result<Response<Body>, hyper::Error> {
-    let read = request.uri().path().ends_with("/Read");
+    let path = request.uri().path().to_owned();
     let message = request.into_body().collect().await?.to_bytes();
-    let messages = if read {
+    let messages = if path.starts_with("/cosi.") {
+        Messages::each(resource_server::answer(
+            &path,
+            message.get(5..).unwrap_or_default(),
+        ))
+    } else if path.ends_with("/Read") {
         let path = message
             .get(5..)
             .and_then(|message| ReadRequest::decode(message).ok())
@@ -136,7 +143,7 @@ fn chunk() -> Data {
 }
 
 /// A message as gRPC frames it.
-fn framed(message: &impl Message) -> Bytes {
+pub(crate) fn framed(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut frame = BytesMut::with_capacity(5 + length);
     frame.put_u8(0);
@@ -145,18 +152,29 @@ fn framed(message: &impl Message) -> Bytes {
     frame.freeze()
 }
 
-/// The same message so many times, then `OK`.
+/// Messages, then `OK`.
 struct Messages {
-    left: usize,
-    message: Bytes,
+    next: usize,
+    count: usize,
+    /// Sent one after the other, from the beginning again if there are fewer than `count`.
+    messages: Arc<[Bytes]>,
     ended: bool,
 }
 
 impl Messages {
+    /// The same message so many times.
     fn of(count: usize, message: Bytes) -> Self {
         Self {
-            left: count,
-            message,
+            count,
+            ..Self::each([message].into())
+        }
+    }
+
+    fn each(messages: Arc<[Bytes]>) -> Self {
+        Self {
+            next: 0,
+            count: messages.len(),
+            messages,
             ended: false,
         }
     }
@@ -170,9 +188,10 @@ impl http_body::Body for Messages {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.left > 0 {
-            self.left -= 1;
-            return Poll::Ready(Some(Ok(Frame::data(self.message.clone()))));
+        if self.next < self.count {
+            let message = self.messages[self.next % self.messages.len()].clone();
+            self.next += 1;
+            return Poll::Ready(Some(Ok(Frame::data(message))));
         }
         if self.ended {
             return Poll::Ready(None);

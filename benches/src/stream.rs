@@ -39,7 +39,7 @@ pub async fn measure() -> Result<Vec<Line>> {
     let detail = format!("{:.0} to {:.0} MiB/s", rates.ours(), rates.theirs());
     let mut lines = vec![Line::at_least("stream of 512 MiB", rates.ratio(), 1.0, &detail)];
     drop((node, stub));
-    for size in [128, 512] {
+    for size in [128, 512, 10 * 1024] {
         // A connection of its own each time.
         let node = server.client()?.node(unary::NODE)?;
         ours(&node, CHUNK).await?;
