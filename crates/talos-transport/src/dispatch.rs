@@ -207,4 +207,4 @@ impl Drop for Watch<'_> {
 }
 
 /// How long a connection may be silent while a call that is then given up waits for its response.
-const SUSPICIOUS: Duration = Duration::from_secs(1);
+pub(crate) const SUSPICIOUS: Duration = Duration::from_secs(1);

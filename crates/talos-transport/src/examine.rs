@@ -117,6 +117,6 @@ fn patience(connect_timeout: Duration) -> Duration {
     (connect_timeout / 5).min(PATIENCE)
 }
 
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest look, whatever the connect timeout.
-const LONGEST: Duration = Duration::from_secs(5);
+pub(crate) const LONGEST: Duration = Duration::from_secs(5);

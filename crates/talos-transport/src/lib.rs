@@ -14,6 +14,8 @@ mod call;
 mod channel;
 pub mod connect;
 mod connection;
+#[cfg(test)]
+mod defaults;
 mod dispatch;
 mod endpoint;
 mod error;
