@@ -65,7 +65,7 @@ fn the_table_of_time_limits_is_complete_and_right() {
         ("health check", minutes(HealthCheckRequest::DEFAULT_WAIT)),
         (
             "look for a changed talosconfig",
-            seconds(Client::DEFAULT_WATCH_INTERVAL),
+            seconds(talos_client::ClientBuilder::DEFAULT_WATCH_INTERVAL),
         ),
         ("a connection that says nothing while a call on it", fixed()),
         ("a connection that says nothing while a call waits", fixed()),
