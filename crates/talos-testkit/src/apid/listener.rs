@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::reply::Sent;
-use super::{Access, Apid, Client};
+use super::{Access, Apid, Client, maintenance};
 use crate::fault::{Abrupt, LinkEnd};
 use crate::network::link::{Line, Link, Tap};
+use crate::node::power::ApiMode;
 use crate::pki::LeafFacts;
 use crate::record::ConnectionEntry;
 use crate::roles::Roles;
@@ -115,7 +116,11 @@ async fn serve(apid: Apid, socket: TcpStream, executor: OwnedTasks) {
             None
         }
     };
-    let acceptor = match machine.tls.acceptor(&network.tls, &machine.identity, certificate) {
+    let api = machine.node().api();
+    let acceptor = match machine
+        .tls
+        .acceptor(&network.tls, &machine.identity, api, certificate)
+    {
         Ok(acceptor) => acceptor,
         Err(error) => {
             tracing::error!(%error, "no TLS configuration");
@@ -130,14 +135,23 @@ async fn serve(apid: Apid, socket: TcpStream, executor: OwnedTasks) {
             return;
         }
     };
-    let (_, session) = stream.get_ref();
-    let leaf = session
-        .peer_certificates()
-        .and_then(|chain| LeafFacts::parse(chain.first()?));
-    let roles = Roles::new(leaf.map(|leaf| leaf.organizations).unwrap_or_default());
-    entry.handshake_done(&roles);
+    let access = if api == ApiMode::Maintenance {
+        Access::Maintenance(match *machine.node().siderolink.lock() {
+            true => maintenance::siderolink_roles(),
+            false => maintenance::roles_of(peer.ip()),
+        })
+    } else {
+        let (_, session) = stream.get_ref();
+        let leaf = session
+            .peer_certificates()
+            .and_then(|chain| LeafFacts::parse(chain.first()?));
+        Access::Certificate(Roles::new(
+            leaf.map(|leaf| leaf.organizations).unwrap_or_default(),
+        ))
+    };
+    entry.handshake_done(&access.own_roles());
     let client = Client {
-        access: Access::Certificate(roles),
+        access,
         link: Some(Arc::clone(&link)),
         connection: registered.number,
         peer,

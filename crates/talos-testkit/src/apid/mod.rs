@@ -7,6 +7,7 @@ pub(crate) mod listener;
 
 mod edge;
 mod fanout;
+mod maintenance;
 mod reply;
 mod splice;
 
@@ -37,15 +38,26 @@ const PROXY_FROM: HeaderName = HeaderName::from_static("proxyfrom");
 pub(crate) enum Access {
     /// Mutual TLS: the roles of the client's certificate.
     Certificate(Roles),
+    /// A machine without a configuration: the roles that everybody from there has. There is no routing.
+    Maintenance(Roles),
     /// The socket of `machined` on the machine: roles come from metadata, and there is no routing.
     Local,
 }
 
 impl Access {
+    /// The roles of the connection itself.
+    pub(crate) fn own_roles(&self) -> Roles {
+        match self {
+            Self::Certificate(roles) | Self::Maintenance(roles) => roles.clone(),
+            Self::Local => Roles::default(),
+        }
+    }
+
     /// The roles of a call with `metadata`.
     pub(crate) fn roles(&self, metadata: &HeaderMap) -> Roles {
         match self {
             Self::Certificate(roles) => Roles::effective(roles, metadata),
+            Self::Maintenance(roles) => roles.clone(),
             Self::Local => Roles::from_metadata(metadata),
         }
     }
@@ -85,7 +97,11 @@ impl Apid {
                 return self.local(&roles, &call, request).await;
             }
             let end = OnEnd::new(move |status| node.logs.append("apid", &line.finish(&status)));
-            let response = match decide(&**self.machine.node(), request.uri().path(), request.headers()) {
+            let route = match access {
+                Access::Maintenance(_) => Ok(Route::Local),
+                _ => decide(&**self.machine.node(), request.uri().path(), request.headers()),
+            };
+            let response = match route {
                 Err(status) => status.into_http(),
                 Ok(Route::Local) => self.local(&roles, &call, request).await,
                 Ok(Route::One(target)) => self.remote(&target, &call, leaving(request, &roles)).await,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use super::{SimCluster, kubeconfig};
@@ -42,6 +43,7 @@ pub struct SimClusterBuilder {
     timings: Timings,
     bootstrapped: bool,
     authority: Option<AuthorityPem>,
+    maintenance: (Bound<usize>, Bound<usize>),
 }
 
 /// An authority that is brought along.
@@ -74,6 +76,7 @@ impl Default for SimClusterBuilder {
             timings: Timings::default(),
             bootstrapped: true,
             authority: None,
+            maintenance: (Bound::Excluded(0), Bound::Excluded(0)),
         }
     }
 }
@@ -179,6 +182,18 @@ impl SimClusterBuilder {
         self
     }
 
+    /// Which nodes begin without a configuration, in maintenance mode, by their places in
+    /// [`SimCluster::nodes`]: `..` for all of them, `3..` for those from the fourth on. They are not installed,
+    /// and know nothing of their cluster before `ApplyConfiguration` tells them, with
+    /// [`SimNode::generated_machine_config`] for example. If no control plane node is left, etcd is not
+    /// bootstrapped. Default: none.
+    ///
+    /// [`SimNode::generated_machine_config`]: crate::SimNode::generated_machine_config
+    pub fn maintenance(mut self, nodes: impl RangeBounds<usize>) -> Self {
+        self.maintenance = (nodes.start_bound().cloned(), nodes.end_bound().cloned());
+        self
+    }
+
     /// Starts all nodes; they answer when this returns.
     ///
     /// Must be called within a Tokio runtime, which runs the nodes until the cluster is dropped.
@@ -204,12 +219,14 @@ impl SimClusterBuilder {
         });
         let secrets = Secrets::around(Arc::clone(&authority))?;
         let token = secrets.trustd_token.clone();
+        let waits = |index: usize| self.maintenance.contains(&index);
+        let bootstrapped = self.bootstrapped && !(0..self.control_planes).all(waits);
         let facts = Arc::new(ClusterFacts::new(
             self.name.clone(),
             kubeconfig::render(&self.name, addressing::node_address(0), &secrets.kubernetes)?,
             secrets,
             self.tag.clone(),
-            self.bootstrapped,
+            bootstrapped,
         ));
         let making = Making {
             tag: self.tag.clone(),
@@ -224,8 +241,10 @@ impl SimClusterBuilder {
             let address = self.address(listen, index)?;
             let rng = rng.fork(&format!("node {index}"));
             let identity = self.identity(index, address.ip(), &rng);
-            facts.members.put(specs::member(&identity, &self.tag));
-            if self.bootstrapped && identity.role == MachineRole::ControlPlane {
+            if !waits(index) {
+                facts.members.put(specs::member(&identity, &self.tag));
+            }
+            if bootstrapped && !waits(index) && identity.role == MachineRole::ControlPlane {
                 facts.etcd.enroll(&identity, &rng);
             }
             let blueprint = Blueprint {
@@ -233,6 +252,7 @@ impl SimClusterBuilder {
                 making: making.clone(),
                 rng,
                 boot,
+                maintenance: waits(index),
             };
             plans.push((identity, Endpoint::new(address), blueprint));
         }
@@ -249,8 +269,8 @@ impl SimClusterBuilder {
                 network.open(machine)?;
             }
         }
-        if !self.bootstrapped {
-            for machine in network.machines() {
+        for machine in network.machines() {
+            if !bootstrapped || waits(machine.index) {
                 machine.node().go_on();
             }
         }

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::error::SimError;
@@ -125,7 +126,7 @@ impl SimNode {
             PowerState::On => {}
             PowerState::Off => node.start_boot(),
             PowerState::Suspended => {
-                self.open_api(ApiMode::default())?;
+                self.open_api(node.api())?;
                 *node.power_state.lock() = PowerState::On;
                 node.go_on();
             }
@@ -140,8 +141,24 @@ impl SimNode {
         self.node().power_off();
     }
 
+    /// Closes the API in good order: no new calls, and those under way get `grace` to end.
+    pub(super) async fn drain_api(&self, grace: Duration) {
+        self.machine().endpoint.take_down();
+        self.machine().trustd.take_down();
+        self.go_away();
+        let gone = self.network.links.until_none(self.index);
+        // What is still there then is cut.
+        let _ = tokio::time::timeout(grace, gone).await;
+        self.node().power_off();
+    }
+
     /// Opens the API, unless it is open.
-    pub(super) fn open_api(&self, _api: ApiMode) -> Result<(), SimError> {
+    pub(super) fn open_api(&self, api: ApiMode) -> Result<(), SimError> {
+        *self.node().api.lock() = api;
+        if api == ApiMode::Maintenance {
+            // The authority of such a certificate does not outlive a boot.
+            self.renew_certificate();
+        }
         self.network.switch_on(self.machine())
     }
 
@@ -184,7 +201,8 @@ impl SimNode {
     /// When the system has no random numbers for a key.
     pub fn server_certificate(&self) -> Result<Vec<u8>, SimError> {
         let machine = self.machine();
-        machine.tls.certificate(&self.network.tls, &machine.identity)
+        let api = machine.node().api();
+        machine.tls.certificate(&self.network.tls, &machine.identity, api)
     }
 
     /// Appends `text` to the log of `service`, ending the line if the text does not. A log that does not

@@ -86,7 +86,7 @@ impl SimNode {
         self.is_running() && node.stage() == MachineStage::Running && node.unmet_conditions().is_empty()
     }
 
-    async fn until(&self, mut condition: impl FnMut(&Self) -> bool) {
+    pub(super) async fn until(&self, mut condition: impl FnMut(&Self) -> bool) {
         let mut changes = self.node().events.changes();
         while !condition(self) {
             // The node lives as long as `self`, and the sender as long as the node.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Weak;
+use std::time::Duration;
 
 use super::SimNode;
 use crate::network::Network;
@@ -41,6 +42,15 @@ impl Host for Mains {
         if let Err(error) = node.open_api(api) {
             tracing::warn!(node = node.name(), %error, "the API of a machine cannot be opened");
         }
+    }
+
+    fn drain(&self, grace: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let node = self.node();
+        Box::pin(async move {
+            if let Some(node) = node {
+                node.drain_api(grace).await;
+            }
+        })
     }
 
     fn certify(&self, names: Vec<String>) {

@@ -1,6 +1,7 @@
 //! `machined`: authorizes calls and answers them from the state of its node.
 
 mod adapter;
+mod maintenance;
 pub(crate) mod policy;
 mod rpc;
 
@@ -16,9 +17,10 @@ use talos_proto::machine::lifecycle_service_server::LifecycleServiceServer;
 use talos_proto::machine::lvm_service_server::LvmServiceServer;
 use talos_proto::machine::machine_service_server::MachineServiceServer;
 use talos_proto::machine::md_service_server::MdServiceServer;
-use talos_proto::methods::MethodInfo;
+use talos_proto::methods::{MethodInfo, Release};
 use talos_proto::storage::storage_service_server::StorageServiceServer;
 use talos_proto::time::time_service_server::TimeServiceServer;
+use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service as _;
 
@@ -96,9 +98,21 @@ impl Machined {
         end.observe(with_first_message(response).await)
     }
 
+    /// Lets a caller with `roles` in.
+    fn admit(&self, method: &MethodInfo, roles: &Roles) -> Result<(), Status> {
+        let tag = self.node.version.lock().tag.clone();
+        if !self.node.in_maintenance() {
+            policy::authorize(method, &tag, roles)
+        } else if self.node.is_older_than(Release::new(1, 13)) {
+            maintenance::admit(method, &tag, roles)
+        } else {
+            policy::authorize_in_maintenance(method, &tag, roles)
+        }
+    }
+
     async fn authorized(&self, method: &'static MethodInfo, mut request: Request<Body>) -> Response<Body> {
         let roles = Roles::from_metadata(request.headers());
-        if let Err(status) = policy::authorize(method, &self.node.version.lock().tag, &roles) {
+        if let Err(status) = self.admit(method, &roles) {
             return status.into_http();
         }
         request.extensions_mut().insert(Caller { roles });

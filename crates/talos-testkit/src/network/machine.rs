@@ -24,6 +24,8 @@ pub(crate) struct Blueprint {
     pub(crate) rng: SimRng,
     /// When the machine booted.
     pub(crate) boot: Moment,
+    /// Whether it has no configuration.
+    pub(crate) maintenance: bool,
 }
 
 /// A machine that is to be.
@@ -108,6 +110,9 @@ impl Machine {
         self.running.get_or_init(|| {
             let node = Arc::new(Node::booted(Arc::clone(&self.identity), &self.blueprint));
             node.plug_in(Box::new(Mains::new(Weak::clone(&self.network), self.index)));
+            if node.in_maintenance() {
+                self.trustd.take_down();
+            }
             let ended = self.ended.lock();
             if !*ended {
                 node.power_on();

@@ -18,6 +18,7 @@ use tonic::Status;
 use crate::apid::{Apid, listener};
 use crate::error::SimError;
 use crate::fault::{Certificate, FaultBook, LinkEnd, LinkVerdict};
+use crate::node::power::ApiMode;
 use crate::node::{ClusterFacts, MachineRole};
 use crate::record::Recorder;
 use crate::tls::ClusterTls;
@@ -158,12 +159,15 @@ impl Network {
     pub(crate) fn switch_on(self: &Arc<Self>, machine: &Arc<Machine>) -> Result<(), SimError> {
         let _runtime = self.runtime.enter();
         machine.endpoint.bring_up()?;
-        machine.trustd.bring_up()?;
+        let trusts = machine.node().api() == ApiMode::Secure;
+        if trusts {
+            machine.trustd.bring_up()?;
+        }
         if machine.node().power_on().is_some() {
             if machine.endpoint.is_open() {
                 self.begin_accepting(machine);
             }
-            if machine.trustd.is_open() {
+            if trusts && machine.trustd.is_open() {
                 self.begin_trusting(machine);
             }
         }
@@ -246,6 +250,9 @@ impl Network {
             }
         }
         match machine.life() {
+            Some(_) if machine.node().api() == ApiMode::Maintenance => Err(handshake_failed(
+                &bad_certificate(Certificate::ForeignAuthority, machine, host),
+            )),
             Some(life) => Ok(Peer {
                 machine: Arc::clone(machine),
                 life,

@@ -96,6 +96,11 @@ pub(super) fn write_events(node: &Node) {
             for task in phase.tasks {
                 past.add(Payload::task(task, Edge::Start));
             }
+            if phase.name == "config" && node.in_maintenance() {
+                past.add(Payload::task("runningMaintenance", Edge::Start));
+                past.add(Payload::machine_status(MachineStage::Maintenance, &[]));
+                return;
+            }
             if phase.name == "startEverything" {
                 past.services(&services);
                 if node.stage() == MachineStage::Booting {

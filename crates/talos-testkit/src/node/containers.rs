@@ -148,7 +148,7 @@ impl PodTable {
 fn default_pods(node: &Node) -> Vec<SimPod> {
     let hostname = &node.identity.hostname;
     let mut pods = Vec::new();
-    if !*node.cluster.bootstrapped.borrow() {
+    if node.in_maintenance() || !*node.cluster.bootstrapped.borrow() {
         return pods;
     }
     let suffix = |name: &str| SimRng::new(0).fork(hostname).fork(name).hex(5);
@@ -167,7 +167,7 @@ fn default_pods(node: &Node) -> Vec<SimPod> {
                 .on_host_network(),
         );
     }
-    if node.identity.role == MachineRole::ControlPlane {
+    if node.machine_role() == Some(MachineRole::ControlPlane) {
         for name in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
             let image = format!("registry.k8s.io/{name}:v1.36.0");
             let pod = SimPod::new("kube-system", format!("{name}-{hostname}"));

@@ -30,7 +30,7 @@ impl Checked {
             let nodes = cluster
                 .nodes()
                 .into_iter()
-                .filter(|node| node.identity.role == role);
+                .filter(|node| node.machine_role() == Some(role));
             nodes.map(|node| node.identity.address.to_string()).collect()
         };
         Self {
@@ -171,7 +171,7 @@ impl View {
     fn memory(&self) -> Verdict {
         Self::each(&self.nodes, |name, node| {
             let total = node.memory.lock().total_kib;
-            let wanted = match node.identity.role {
+            let wanted = match node.current_identity().role {
                 MachineRole::ControlPlane => CONTROL_PLANE_MEMORY,
                 MachineRole::Worker => WORKER_MEMORY,
             };

@@ -65,7 +65,7 @@ use logs::LogStore;
 use lvm::LogicalVolumes;
 use meta::Meta;
 use platform::PlatformMode;
-use power::{Host, PowerState, Timings};
+use power::{ApiMode, Host, PowerState, Timings};
 use processes::SimProcess;
 use resources::ResourceStore;
 use resources::handle::HasResources;
@@ -198,6 +198,10 @@ pub(crate) struct Node {
     settled: Guarded<bool>,
     /// The latest machine status on the event bus.
     published_status: Guarded<Option<MachineStatus>>,
+    /// Which API the machine offers while it is up.
+    pub(crate) api: Guarded<ApiMode>,
+    /// Whether clients count as coming through SideroLink.
+    pub(crate) siderolink: Guarded<bool>,
     host: OnceLock<Box<dyn Host>>,
     /// Cancelled when the machine goes down; `None` while it is down.
     power: Guarded<Option<CancellationToken>>,
@@ -206,16 +210,27 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A machine that has booted and runs; or, in a cluster that is not bootstrapped, waits for that.
+    /// A machine that has booted and runs; or, in a cluster that is not bootstrapped, waits for that; or waits
+    /// for its configuration.
     pub(crate) fn booted(identity: Arc<Identity>, blueprint: &Blueprint) -> Self {
-        let Blueprint { boot, making, .. } = blueprint;
-        let boot = *boot;
+        let Blueprint {
+            boot,
+            making,
+            maintenance,
+            ..
+        } = blueprint;
+        let (boot, maintenance) = (*boot, *maintenance);
         let cluster = Arc::clone(&blueprint.facts);
         let rng = blueprint.rng.clone();
         let control_plane = identity.role == MachineRole::ControlPlane;
-        let wanted = services::wanted(control_plane, making.platform.is_container());
+        let container = making.platform.is_container();
+        let wanted = if maintenance {
+            services::early(container)
+        } else {
+            services::wanted(control_plane, container)
+        };
         let bootstrapped = *cluster.bootstrapped.borrow();
-        let services = if bootstrapped {
+        let services = if bootstrapped || maintenance {
             ServiceTable::booted(&wanted, boot)
         } else {
             ServiceTable::not_bootstrapped(&wanted, boot)
@@ -249,9 +264,9 @@ impl Node {
             resources: ResourceStore::new(rng.fork("cookie").next_u64(), Arc::clone(&cluster.members)),
             events: Arc::new(EventBus::new(rng.fork("events"))),
             sequencer: Sequencer::default(),
-            installation: Guarded::new(Installation::new(tag, !making.platform.is_container())),
+            installation: Guarded::new(Installation::new(tag, !container && !maintenance)),
             installer: Guarded::default(),
-            configuration: Configuration::new(Some(cluster.generated(identity.role))),
+            configuration: Configuration::new((!maintenance).then(|| cluster.generated(identity.role))),
             meta: Meta::default(),
             volumes: Guarded::new(volumes::of_the_system_disk()),
             etcd_configured: Guarded::new(true),
@@ -261,6 +276,12 @@ impl Node {
             unmet: Guarded::default(),
             settled: Guarded::new(true),
             published_status: Guarded::default(),
+            api: Guarded::new(if maintenance {
+                ApiMode::Maintenance
+            } else {
+                ApiMode::Secure
+            }),
+            siderolink: Guarded::default(),
             host: OnceLock::new(),
             power: Guarded::default(),
             identity,
@@ -271,7 +292,12 @@ impl Node {
         boot::write_kernel_log(&node, boot);
         boot::write_logs(&node, boot);
         boot::write_files(&node);
-        if !bootstrapped {
+        if maintenance {
+            node.lacks_configuration();
+            if !container {
+                node.wipe_installation();
+            }
+        } else if !bootstrapped {
             node.lacks_kubernetes();
         }
         boot::write_events(&node);

@@ -16,6 +16,8 @@ pub(crate) trait Host: fmt::Debug + Send + Sync {
     fn disconnect(&self);
     /// Opens the API.
     fn connect(&self, api: ApiMode);
+    /// Closes the API in good order: calls under way get `grace` to end.
+    fn drain(&self, grace: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
     /// Gives the machine a new server certificate, with these names in it beside the usual ones.
     fn certify(&self, names: Vec<String>);
     /// Runs a task that the shutdown of the cluster waits for.
@@ -28,6 +30,8 @@ pub(crate) enum ApiMode {
     /// Mutual TLS, roles from certificates.
     #[default]
     Secure,
+    /// For a machine without configuration: a certificate that nobody knows, and none of clients.
+    Maintenance,
 }
 
 /// How fast simulated machines are.
@@ -46,6 +50,9 @@ pub struct Timings {
     /// How long a machine waits after a failed sequence before it restarts. Talos waits 10 s. Default:
     /// 100 ms.
     pub recovery: Duration,
+    /// How long calls under way may go on when a machine leaves maintenance mode and closes that API. Talos
+    /// gives them 10 s. Default: 100 ms.
+    pub grace: Duration,
 }
 
 impl Default for Timings {
@@ -54,6 +61,7 @@ impl Default for Timings {
             task: Duration::from_millis(2),
             downtime: Duration::from_millis(50),
             recovery: Duration::from_millis(100),
+            grace: Duration::from_millis(100),
         }
     }
 }
@@ -67,6 +75,7 @@ impl Timings {
             task: Duration::from_millis(500),
             downtime: Duration::from_secs(30),
             recovery: Duration::from_secs(10),
+            grace: Duration::from_secs(10),
         }
     }
 
@@ -88,6 +97,13 @@ impl Timings {
     #[must_use]
     pub const fn with_recovery(mut self, recovery: Duration) -> Self {
         self.recovery = recovery;
+        self
+    }
+
+    /// Sets [`Self::grace`].
+    #[must_use]
+    pub const fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
         self
     }
 }
@@ -131,6 +147,19 @@ impl Node {
         if let Some(host) = self.host.get() {
             host.connect(api);
         }
+    }
+
+    /// Closes the API in good order.
+    pub(super) async fn drain(&self) {
+        let grace = self.timings.lock().grace;
+        if let Some(host) = self.host.get() {
+            host.drain(grace).await;
+        }
+    }
+
+    /// The API that the machine offers while it is up.
+    pub(crate) fn api(&self) -> ApiMode {
+        *self.api.lock()
     }
 
     pub(super) fn certify(&self, names: Vec<String>) {
@@ -192,13 +221,26 @@ impl Node {
     /// Comes up: everything the machine remembered in memory is gone.
     async fn boot(self: &Arc<Self>) -> Outcome {
         self.wake_up();
-        for sequence in [Sequence::Initialize, Sequence::Install, Sequence::Boot] {
+        let first = Job::new(Sequence::Initialize, self.conditions());
+        let outcome = self.run_own(first).await;
+        self.boot_on(outcome).await
+    }
+
+    /// What comes after the sequence `initialize`, which has ended with `outcome`.
+    pub(super) async fn boot_on(self: &Arc<Self>, outcome: Outcome) -> Outcome {
+        if outcome != Outcome::Done {
+            return outcome;
+        }
+        self.synchronize_clock();
+        for sequence in [Sequence::Install, Sequence::Boot] {
             let outcome = self.run_own(Job::new(sequence, self.conditions())).await;
             if outcome != Outcome::Done {
                 return outcome;
             }
-            if sequence == Sequence::Initialize {
-                self.synchronize_clock();
+            if sequence == Sequence::Install
+                && let Some(outcome) = self.install_unattended().await
+            {
+                return outcome;
             }
         }
         self.settle().await;

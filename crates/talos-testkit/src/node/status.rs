@@ -112,6 +112,13 @@ impl Node {
         }
     }
 
+    /// Lets a machine that is about to come into being wait for a configuration.
+    pub(super) fn lacks_configuration(&self) {
+        self.conditions_of_boot();
+        self.unmet.lock().remove(&ReadyCondition::Network);
+        *self.stage.lock() = MachineStage::Maintenance;
+    }
+
     fn node_not_ready(&self) -> String {
         format!("node {} is not ready", go_quoted(&self.identity.hostname))
     }
@@ -159,9 +166,10 @@ impl Node {
         if *self.settled.lock() {
             return;
         }
-        if self.stage() == MachineStage::Booting {
-            self.resume_boot();
-            return;
+        match self.stage() {
+            MachineStage::Booting => return self.resume_boot(),
+            MachineStage::Maintenance => return self.resume_initialize(),
+            _ => {}
         }
         let node = Arc::clone(self);
         self.spawn(async move { node.settle().await });

@@ -39,6 +39,8 @@ pub(super) struct ClusterEntry {
     profile: Option<ProfileTag>,
     seed: Option<u64>,
     cert_sans: Vec<String>,
+    /// Whether all nodes begin without a configuration.
+    maintenance: bool,
     bootstrapped: Option<bool>,
 }
 
@@ -63,6 +65,9 @@ impl ClusterEntry {
         }
         if !self.cert_sans.is_empty() {
             builder = builder.cert_sans(&self.cert_sans);
+        }
+        if self.maintenance {
+            builder = builder.maintenance(..);
         }
         if let Some(bootstrapped) = self.bootstrapped {
             builder = builder.bootstrapped(bootstrapped);

@@ -3,7 +3,7 @@
 mod verifier;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -16,10 +16,14 @@ use tokio_rustls::TlsAcceptor;
 use crate::error::SimError;
 use crate::fault::Certificate;
 use crate::node::Identity;
+use crate::node::power::ApiMode;
 use crate::pki::certificate::{DIGITAL_SIGNATURE, KEY_ENCIPHERMENT};
 use crate::pki::{CertificateAuthority, ONE_DAY, ServerIdentity, ValidityWindow};
 use crate::sync::Guarded;
 use verifier::TalosClientVerifier;
+
+/// The name in the certificates of machines without a configuration.
+const MAINTENANCE: &str = "maintenance-service.talos.dev";
 
 /// The name in certificates that name another machine.
 pub(crate) const WRONG_NAME: &str = "elsewhere.invalid";
@@ -144,6 +148,7 @@ impl fmt::Debug for ClusterTls {
 #[derive(Debug, Default)]
 pub(crate) struct ServerTls {
     current: Guarded<Option<Presented>>,
+    maintenance: Guarded<Option<Presented>>,
     trustd: Guarded<Option<Presented>>,
     /// Names that the configuration of the node adds.
     more_names: Guarded<Vec<String>>,
@@ -161,10 +166,11 @@ impl ServerTls {
         &self,
         cluster: &ClusterTls,
         identity: &Identity,
+        api: ApiMode,
         fault: Option<Certificate>,
     ) -> Result<TlsAcceptor, SimError> {
         let config = match fault {
-            None => self.presented(cluster, identity)?.config,
+            None => self.presented(cluster, identity, api)?.config,
             Some(fault) => cluster.config(cluster.issue(identity, &[], Some(fault))?)?,
         };
         Ok(TlsAcceptor::from(config))
@@ -191,13 +197,37 @@ impl ServerTls {
         Ok(TlsAcceptor::from(Arc::clone(&current.insert(presented).config)))
     }
 
+    /// What a machine without a configuration is served with: signed by an authority that nobody ever sees.
+    fn unknown(&self, cluster: &ClusterTls, identity: &Identity) -> Result<Presented, SimError> {
+        let mut current = self.maintenance.lock();
+        if let Some(presented) = &*current {
+            return Ok(presented.clone());
+        }
+        let (names, mut addresses) = cluster.names(identity, &[]);
+        addresses.push(Ipv6Addr::LOCALHOST.into());
+        let authority = CertificateAuthority::new_talos()?;
+        let validity = ValidityWindow::For(ONE_DAY);
+        let issued = authority.issue_server(MAINTENANCE, names, addresses, validity)?;
+        let presented = Presented {
+            certificate: issued.certificate.to_vec(),
+            config: config(&cluster.provider, None, issued)?,
+        };
+        Ok(current.insert(presented).clone())
+    }
+
     /// DER of the node's certificate.
-    pub(crate) fn certificate(&self, cluster: &ClusterTls, identity: &Identity) -> Result<Vec<u8>, SimError> {
-        Ok(self.presented(cluster, identity)?.certificate)
+    pub(crate) fn certificate(
+        &self,
+        cluster: &ClusterTls,
+        identity: &Identity,
+        api: ApiMode,
+    ) -> Result<Vec<u8>, SimError> {
+        Ok(self.presented(cluster, identity, api)?.certificate)
     }
 
     /// Lets connections from now on see a new certificate with a new key.
     pub(crate) fn renew(&self) {
+        *self.maintenance.lock() = None;
         *self.current.lock() = None;
     }
 
@@ -208,7 +238,15 @@ impl ServerTls {
         self.renew();
     }
 
-    fn presented(&self, cluster: &ClusterTls, identity: &Identity) -> Result<Presented, SimError> {
+    fn presented(
+        &self,
+        cluster: &ClusterTls,
+        identity: &Identity,
+        api: ApiMode,
+    ) -> Result<Presented, SimError> {
+        if api == ApiMode::Maintenance {
+            return self.unknown(cluster, identity);
+        }
         let mut current = self.current.lock();
         if let Some(presented) = &*current {
             return Ok(presented.clone());

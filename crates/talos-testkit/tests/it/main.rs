@@ -21,6 +21,7 @@ mod lifecycle;
 #[cfg(unix)]
 mod local;
 mod logs;
+mod maintenance;
 mod meta;
 mod power;
 #[cfg(feature = "real")]

@@ -64,6 +64,14 @@ timeline:
     assert_eq!(version(&wire, &[]).await.0, Code::Aborted);
 }
 
+#[tokio::test]
+async fn a_scenario_may_begin_without_configurations() {
+    let scenario = Scenario::parse("cluster: { nodes: 1+1, maintenance: true }\n").unwrap();
+    let cluster = scenario.builder().start().await.unwrap();
+    assert!(cluster.node(0).is_in_maintenance() && cluster.node(1).is_in_maintenance());
+    assert!(!cluster.is_bootstrapped());
+}
+
 #[test]
 fn what_is_wrong_has_line_and_column() {
     let cases = [

@@ -99,6 +99,27 @@ fn it_announces_a_talosconfig_and_endpoints() {
     }
 }
 
+#[test]
+fn machines_in_maintenance_come_with_fingerprints_and_configurations() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sim = Sim::start(&[
+        "--nodes",
+        "1+2",
+        "--maintenance",
+        "--machine-configs-out",
+        folder.path().to_str().unwrap(),
+    ]);
+    let fingerprints: Vec<_> = ["10.5.0.2", "10.5.0.3", "10.5.0.4"]
+        .map(|name| sim.line(&format!("fingerprint of {name}")))
+        .into();
+    assert!(fingerprints.iter().all(|fingerprint| fingerprint.len() == 44));
+    assert_ne!(fingerprints[0], fingerprints[1]);
+    for role in ["controlplane", "worker"] {
+        let config = text(&folder.path().join(format!("{role}.yaml")));
+        assert!(config.contains(&format!("\n    type: {role}\n")), "{config}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn it_stops_in_good_order_on_sigterm_and_takes_its_folder_along() {

@@ -65,6 +65,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FOLDER")]
     pub(crate) unix_sockets: Option<PathBuf>,
 
+    /// Let all nodes begin in maintenance mode, without a configuration; their fingerprints are printed
+    #[arg(long)]
+    pub(crate) maintenance: bool,
+
+    /// Folder for machine configurations that make a node a part of the cluster: `controlplane.yaml` and
+    /// `worker.yaml`
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) machine_configs_out: Option<PathBuf>,
+
     /// Log nothing but warnings. `RUST_LOG` says more exactly what is logged
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -106,6 +115,9 @@ impl Args {
         }
         if !self.cert_sans.is_empty() {
             builder = builder.cert_sans(&self.cert_sans);
+        }
+        if self.maintenance {
+            builder = builder.maintenance(..);
         }
         builder
     }

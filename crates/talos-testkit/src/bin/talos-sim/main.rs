@@ -87,6 +87,12 @@ async fn run(args: Args) -> Result<(), Failure> {
         what: format!("writing {}", home.talosconfig().display()),
         error: error.into(),
     })?;
+    if let Some(folder) = &args.machine_configs_out {
+        write_machine_configs(&cluster, folder).map_err(|error| Place {
+            what: format!("writing machine configurations to {}", folder.display()),
+            error: error.into(),
+        })?;
+    }
     announce(&cluster, &home)?;
     let outcome = serve(&cluster, scenario.as_ref(), &mut signals).await;
     tracing::info!("stopping");
@@ -135,6 +141,9 @@ fn announce(cluster: &SimCluster, home: &Home) -> Result<(), Failure> {
             node.hostname(),
             node.role().as_str()
         );
+        if node.is_in_maintenance() {
+            let _ = writeln!(text, "fingerprint of {}: {}", node.name(), node.fingerprint()?);
+        }
     }
     if nodes.len() > 32 {
         let _ = writeln!(text, "and {} more", nodes.len() - 32);
@@ -142,6 +151,26 @@ fn announce(cluster: &SimCluster, home: &Home) -> Result<(), Failure> {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes())?;
     output.flush()?;
+    Ok(())
+}
+
+/// Writes a configuration for each role that the cluster has, readable by the owner only.
+fn write_machine_configs(cluster: &SimCluster, folder: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let nodes = (0..cluster.nodes().len()).map(|index| cluster.node(index));
+    let mut written = std::collections::BTreeSet::new();
+    for node in nodes {
+        let role = node.role().as_str();
+        if !written.insert(role) {
+            continue;
+        }
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(folder.join(format!("{role}.yaml")))?;
+        file.write_all(node.generated_machine_config().as_bytes())?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,13 @@
 //! Control over the configuration of a node.
 
-use crate::SimNode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
+use rustls::server::ParsedCertificate;
+use rustls_pki_types::CertificateDer;
+
+use crate::node::power::ApiMode;
+use crate::{MachineStage, SimError, SimNode};
 
 /// The machine's configuration.
 impl SimNode {
@@ -26,6 +33,42 @@ impl SimNode {
     pub fn generated_machine_config(&self) -> String {
         let generated = self.node().cluster.generated(self.role());
         generated.as_str().to_owned()
+    }
+
+    /// Whether the node waits for a configuration, in maintenance mode.
+    #[must_use]
+    pub fn is_in_maintenance(&self) -> bool {
+        self.is_running() && self.node().api() == ApiMode::Maintenance
+    }
+
+    /// Waits until the node waits for a configuration and answers in maintenance mode.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn wait_until_in_maintenance(&self) {
+        self.until(|node| node.is_in_maintenance() && node.node().stage() == MachineStage::Maintenance)
+            .await;
+    }
+
+    /// The fingerprint of the certificate that the node presents to new connections, as its console shows it:
+    /// SHA-256 of the public key (`SubjectPublicKeyInfo`), in base64. In maintenance mode, key and certificate
+    /// are others after each boot.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::server_certificate`].
+    pub fn fingerprint(&self) -> Result<String, SimError> {
+        let certificate = CertificateDer::from(self.server_certificate()?);
+        let parsed = ParsedCertificate::try_from(&certificate)?;
+        let key = parsed.subject_public_key_info();
+        Ok(STANDARD.encode(digest(&SHA256, &key)))
+    }
+
+    /// Lets clients in maintenance mode count as coming through SideroLink, which makes them administrators,
+    /// or no longer; counts for new connections. Default: they do not.
+    pub fn set_siderolink(&self, siderolink: bool) {
+        *self.node().siderolink.lock() = siderolink;
     }
 
     /// Sets what `ApplyConfiguration` warns of when it has succeeded. Default: nothing.

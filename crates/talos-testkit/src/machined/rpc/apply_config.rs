@@ -38,6 +38,9 @@ pub(in crate::machined) async fn apply_configuration(
     call.not_in_agent()?;
     let node = &call.node;
     let maintenance = node.in_maintenance();
+    if maintenance && node.is_older_than(Release::new(1, 13)) {
+        return apply_in_old_maintenance(&call, request);
+    }
     let Some(_turn) = node.configuration.begin() else {
         return Err(Status::failed_precondition(
             "another apply configuration is already in progress",
@@ -113,6 +116,45 @@ pub(in crate::machined) async fn apply_configuration(
             mode: mode.into(),
             mode_details: details,
         }],
+    })
+}
+
+/// In maintenance mode before Talos 1.13, which was a server of its own.
+fn apply_in_old_maintenance(
+    call: &Call,
+    request: ApplyConfigurationRequest,
+) -> Result<ApplyConfigurationResponse, Status> {
+    let mode = match Mode::try_from(request.mode) {
+        Ok(REBOOT | Mode::Auto | Mode::Try) => None,
+        Ok(Mode::NoReboot) => Some("no-reboot".to_owned()),
+        Ok(Mode::Staged) => Some("staged".to_owned()),
+        Err(_) => Some(request.mode.to_string()),
+    };
+    if let Some(mode) = mode {
+        return Err(Status::unimplemented(format!(
+            "apply configuration --mode='{mode}' is not supported in maintenance mode"
+        )));
+    }
+    let config = MachineConfig::read(request.data)
+        .map_err(|error| Status::unknown(format!("failed to parse config: {error}")))?;
+    let findings = validate(&config, call.node.platform.is_container());
+    if !findings.is_empty() {
+        let findings = multi_error(&findings);
+        return Err(Status::invalid_argument(format!(
+            "configuration validation failed: {findings}"
+        )));
+    }
+    let mut reply = ApplyConfiguration::default();
+    if request.dry_run {
+        reply.mode_details =
+            "Dry run summary:\nNode is running in maintenance mode and does not have a config yet."
+                .to_owned();
+    } else {
+        reply.warnings = call.node.configuration.warnings();
+        call.node.configure(Arc::new(config), Effect::Now);
+    }
+    Ok(ApplyConfigurationResponse {
+        messages: vec![reply],
     })
 }
 

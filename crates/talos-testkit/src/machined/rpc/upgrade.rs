@@ -1,6 +1,7 @@
 //! The upgrade of older clients: one call that pulls, writes and restarts.
 
 use talos_proto::machine::{Upgrade, UpgradeRequest, UpgradeResponse, upgrade_request};
+use talos_proto::methods::Release;
 use tonic::Status;
 
 use super::Call;
@@ -16,6 +17,12 @@ pub(in crate::machined) async fn upgrade(
 ) -> Result<UpgradeResponse, Status> {
     call.not_in_agent()?;
     call.not_in_container()?;
+    let old = call.node.is_older_than(Release::new(1, 13));
+    if old && call.node.in_maintenance() && (request.preserve || request.stage || request.force) {
+        return Err(Status::unimplemented(
+            "upgrade --preserve, --stage, and --force are not supported in maintenance mode",
+        ));
+    }
     if !call.node.installation.lock().is_installed() {
         return Err(Status::failed_precondition("Talos is not installed"));
     }

@@ -7,6 +7,7 @@ mod pings;
 mod tap;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -116,6 +117,8 @@ impl Link {
 pub(crate) struct Links {
     links: Guarded<HashMap<u64, (usize, Arc<Link>)>>,
     next: AtomicU64,
+    /// Wakes whoever waits for connections to end.
+    gone: Notify,
 }
 
 impl Links {
@@ -134,6 +137,18 @@ impl Links {
         let links = self.links.lock();
         let found = links.values().filter(|(to, _)| *to == node);
         found.map(|(_, link)| Arc::clone(link)).collect()
+    }
+
+    /// Waits until there is no connection to the node with index `node`.
+    pub(crate) async fn until_none(&self, node: usize) {
+        loop {
+            let mut gone = pin!(self.gone.notified());
+            gone.as_mut().enable();
+            if self.of(node).is_empty() {
+                return;
+            }
+            gone.await;
+        }
     }
 
     /// Calls `visit` for every connection.
@@ -155,5 +170,6 @@ pub(crate) struct Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.links.links.lock().remove(&self.number);
+        self.links.gone.notify_waiters();
     }
 }

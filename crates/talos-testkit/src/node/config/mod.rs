@@ -1,6 +1,7 @@
 //! The configuration of a machine: what it is, where it is kept, and what becomes of a new one.
 
 mod derived;
+mod maintenance;
 mod resources;
 
 use std::fmt;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::power::ApiMode;
 use super::{MachineRole, Node};
 use crate::machine_config::MachineConfig;
 use crate::sync::Guarded;
@@ -222,13 +222,6 @@ impl Node {
     /// Forgets the configuration that is on disk; the active one stays for as long as the machine is up.
     pub(super) fn forget_configuration(&self) {
         self.configuration.state.lock().persistent = None;
-    }
-
-    /// The task that finds the configuration; the API of a configured machine is up when it ends.
-    pub(super) async fn load_config(self: &Arc<Self>) {
-        self.network_is_up();
-        self.configuration.until_complete().await;
-        self.connect(ApiMode::Secure);
     }
 
     /// Whether the machine writes Talos to its disk in a sequence of its own.

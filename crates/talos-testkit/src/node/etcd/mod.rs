@@ -258,7 +258,7 @@ impl EtcdCluster {
 
 /// Whether the member of `node` answers.
 pub(crate) fn runs(node: &Node) -> bool {
-    node.identity.role == MachineRole::ControlPlane
+    node.machine_role() == Some(MachineRole::ControlPlane)
         && node.life().is_some()
         && node.services.state("etcd") == Some(ServiceState::Running)
         && has_data(node)

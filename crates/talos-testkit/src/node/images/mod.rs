@@ -176,7 +176,7 @@ impl Node {
                 containers.map(|container| container.image).collect()
             }
         };
-        if namespace == ImageNamespace::System && self.identity.role == MachineRole::ControlPlane {
+        if namespace == ImageNamespace::System && self.machine_role() == Some(MachineRole::ControlPlane) {
             let services = self.containers(SYSTEM).into_iter();
             names.extend(
                 services

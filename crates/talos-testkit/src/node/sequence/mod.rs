@@ -249,6 +249,21 @@ impl Node {
         });
     }
 
+    /// Goes on with the start of a machine that waits for its configuration.
+    pub(super) fn resume_initialize(self: &Arc<Self>) {
+        let Some(claim) = self.claim(Sequence::Initialize, false) else {
+            return;
+        };
+        let node = Arc::clone(self);
+        self.spawn(async move {
+            let job = Job::new(Sequence::Initialize, node.conditions());
+            let outcome = runner::resume(&node, &job, &claim.stop).await;
+            let outcome = Self::finish(&node, outcome, claim);
+            let outcome = node.boot_on(outcome).await;
+            Self::live(node, outcome).await;
+        });
+    }
+
     fn finish(node: &Arc<Self>, outcome: Outcome, claim: Claim) -> Outcome {
         if matches!(outcome, Outcome::Restart | Outcome::PowerOff) {
             // Nothing may come in between the end of the sequence and the end of the machine.

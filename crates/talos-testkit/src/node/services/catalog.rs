@@ -30,6 +30,13 @@ pub(crate) fn wanted(control_plane: bool, container: bool) -> Vec<&'static str> 
     common.iter().chain(extra).copied().collect()
 }
 
+/// The services of a machine that waits for its configuration, in the order in which they start.
+pub(crate) fn early(container: bool) -> Vec<&'static str> {
+    let mut early = wanted(false, container);
+    early.retain(|id| !["cri", "kubelet"].contains(id));
+    early
+}
+
 /// Whether the health of a service is looked at.
 pub(super) fn has_check(id: &str) -> bool {
     id != "dashboard" && !id.starts_with("ext-")

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::clock::Moment;
 use crate::sync::Guarded;
 use catalog::has_check;
-pub(crate) use catalog::{started, stopping, waiting_for, wanted};
+pub(crate) use catalog::{early, started, stopping, waiting_for, wanted};
 pub use service::ServiceState;
 pub(crate) use service::{Health, Service, ServiceEvent};
 
