@@ -1,24 +1,12 @@
 //! Runs the live table to its end, on the simulated cluster inside it.
 
-use std::{
-    env,
-    process::{Command, Stdio},
-};
+mod run;
 
-#[test]
-fn the_table_shows_what_happens_one_after_the_other_and_ends() {
-    let mut path = env::current_exe().expect("a path");
-    path.pop();
-    path.pop();
-    path.push("examples");
-    path.push(format!("live{}", env::consts::EXE_SUFFIX));
-    let output = Command::new(path)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the example is built beside its tests");
-    let stdout = String::from_utf8(output.stdout).expect("text");
-    assert!(output.status.success(), "{stdout}");
-    assert!(output.stderr.is_empty(), "{stdout}");
+#[tokio::test]
+async fn the_table_shows_what_happens_one_after_the_other_and_ends() {
+    let (success, stdout, stderr) = run::run("live", &[]).await;
+    assert!(success, "{stdout}{stderr}");
+    assert!(stderr.is_empty(), "{stderr}");
 
     let tables: Vec<&str> = stdout
         .split("\n\n")

@@ -1,41 +1,17 @@
 //! Runs the quickstart as a user would: on the simulated cluster inside it, and on a cluster outside it.
 
-use std::{
-    env,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+mod run;
+
+use std::env;
 
 use talos_testkit::SimCluster;
 
-/// The program; cargo builds the examples of a package together with its tests.
-fn quickstart() -> Command {
-    let mut path: PathBuf = env::current_exe().expect("a path");
-    path.pop();
-    path.pop();
-    path.push("examples");
-    path.push(format!("quickstart{}", env::consts::EXE_SUFFIX));
-    let mut command = Command::new(path);
-    command
-        .stdin(Stdio::null())
-        .env_remove("RUST_LOG")
-        .env_remove("TALOSCONFIG");
-    command
+fn count(text: &str, wanted: &str) -> usize {
+    text.lines().filter(|line| line.contains(wanted)).count()
 }
 
 async fn run(arguments: &[&str]) -> (bool, String, String) {
-    let mut command = quickstart();
-    command.args(arguments);
-    let output: Output = tokio::task::spawn_blocking(move || command.output())
-        .await
-        .expect("not panicked")
-        .expect("the quickstart is built beside its tests");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    (output.status.success(), text(output.stdout), text(output.stderr))
-}
-
-fn count(text: &str, wanted: &str) -> usize {
-    text.lines().filter(|line| line.contains(wanted)).count()
+    run::run("quickstart", arguments).await
 }
 
 #[tokio::test]

@@ -134,7 +134,16 @@ pub(super) fn all(root: &Path, nextest: bool) -> Result<Vec<Step>> {
         step(
             "examples",
             "the example programs build",
-            [Command::cargo("build --package examples --all-targets")],
+            [Command::cargo(
+                "build --package examples --package etcd-backup --all-targets",
+            )],
+        ),
+        step(
+            "downstream",
+            "a project that is not part of the workspace can use the crates in its tests",
+            [Command::cargo(
+                "test --manifest-path examples/downstream-ci/Cargo.toml",
+            )],
         ),
         step(
             "docs",
