@@ -95,7 +95,6 @@ pub(super) const STEPS: &[Expected<'static>] = &[
     ("machine.EtcdRemoveMemberByID", ""),
     ("machine.EtcdLeaveCluster", "2 members are left"),
     // images.go
-    ("hello", ""),
     ("image.Pull", ""),
     ("image.List", ""),
     ("image.List.unset", ""),
