@@ -23,6 +23,7 @@ mod hostile_archives;
 #[cfg(feature = "image")]
 mod images;
 mod machine;
+mod maintenance;
 mod monitoring;
 #[cfg(feature = "proxy")]
 mod proxies;
