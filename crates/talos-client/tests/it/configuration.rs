@@ -311,24 +311,40 @@ async fn a_cluster_comes_back_from_the_snapshot_of_another() {
 // covers: machine.MachineService/MetaWrite
 // covers: machine.MachineService/MetaDelete
 #[tokio::test]
-async fn keys_and_values_of_meta_arrive() {
+async fn values_of_meta_are_written_over_and_removed_once() {
     let sim = Sim::start().await;
-    let written = proto::MetaWriteResponse {
-        messages: vec![proto::MetaWrite::default()],
-    };
-    let deleted = proto::MetaDeleteResponse {
-        messages: vec![proto::MetaDelete::default()],
-    };
-    answer(&sim, META_WRITE, &written);
-    answer(&sim, META_DELETE, &deleted);
-    let node = sim.node(2);
-    node.meta_write(MetaKey::USER_RESERVED_1, "value")
-        .await
-        .expect("written");
-    node.meta_delete(0xff).await.expect("deleted");
-    let request: proto::MetaWriteRequest = message(&sim.received(META_WRITE));
-    assert_eq!((request.key, &request.value[..]), (0x0c, &b"value"[..]));
-    let request: proto::MetaDeleteRequest = message(&sim.received(META_DELETE));
-    assert_eq!(request.key, 0xff);
+    let simulated = sim.cluster.node(2);
+    let writer = sim.client_with_roles(&["os:meta:writer"]);
+    let node = writer.node(simulated.name()).expect("a name");
+    let key = MetaKey::USER_RESERVED_1;
+    for value in ["first", "second"] {
+        node.meta_write(key, value).await.expect("written");
+        assert_eq!(simulated.meta(12).as_deref(), Some(value.as_bytes()));
+    }
+    node.meta_delete(key).await.expect("removed");
+    assert_eq!(simulated.meta(12), None);
+    let request: proto::MetaDeleteRequest = sim.received_by(2, META_DELETE);
+    assert_eq!(request.key, 0x0c);
+    let calls = sim.cluster.requests().of(META_WRITE);
+    let requests: Vec<proto::MetaWriteRequest> = calls.iter().map(message).collect();
+    let sent: Vec<_> = requests
+        .iter()
+        .map(|request| (request.key, &request.value[..]))
+        .collect();
+    assert_eq!(sent, [(0x0c, &b"first"[..]), (0x0c, &b"second"[..])]);
+
+    let error = node.meta_delete(key).await.expect_err("gone");
+    assert_eq!(
+        (error.kind(), error.origin(), error.attempts()),
+        (ErrorKind::NotFound, Origin::Node, 1),
+        "{error:#}"
+    );
+    simulated.set_meta_capacity(40);
+    let error = node.meta_write(0x0d, vec![7; 64]).await.expect_err("no room");
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error:#}");
+    let reader = sim.client_with_roles(&["os:reader"]);
+    let node = reader.node(simulated.name()).expect("a name");
+    let error = node.meta_write(key, "x").await.expect_err("only looks");
+    assert!(error.is_denied(), "{error:#}");
     assert_eq!(MetaKey::USER_RESERVED_1.to_string(), "0x0c");
 }

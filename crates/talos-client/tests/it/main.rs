@@ -22,6 +22,8 @@ mod hostile;
 mod hostile_archives;
 #[cfg(feature = "image")]
 mod images;
+#[cfg(all(feature = "image", feature = "lifecycle"))]
+mod lifecycle;
 mod machine;
 mod maintenance;
 mod monitoring;
