@@ -77,7 +77,7 @@ impl EtcdRecovery {
     ///
     /// `Io` if the file cannot be read, `InvalidInput` if it is not a complete snapshot; nothing was sent then. As
     /// for [`Etcd::recover`](crate::api::etcd::Etcd::recover) and [`Node::bootstrap`]: `AlreadyExists` where the node
-    /// has data of etcd, and nothing was changed.
+    /// has data of etcd, and nothing was changed; an earlier run of which nothing was heard may have got so far.
     ///
     /// # Cancel safety
     ///
@@ -109,7 +109,16 @@ impl EtcdRecovery {
             .send()
             .await?;
         reporter.report(EtcdRecoveryProgress::Bootstrapping);
-        self.node.bootstrap().recover_etcd(self.hash).send().await
+        let bootstrap = || self.node.bootstrap().recover_etcd(self.hash).send();
+        match bootstrap().await {
+            // Whether it began is not known. If it did, it says so now; if not, it begins.
+            Err(error) if error.is_unreachable() || error.is_timeout() => match bootstrap().await {
+                Ok(()) => Ok(()),
+                Err(again) if again.kind() == ErrorKind::AlreadyExists => Ok(()),
+                Err(_) => Err(error),
+            },
+            outcome => outcome,
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use std::{
 
 use talos_client::{
     ErrorKind,
-    workflow::etcd::{EtcdBackup, EtcdBackupProgress, EtcdRecovery},
+    proto::machine as proto,
+    workflow::etcd::{EtcdBackup, EtcdBackupProgress, EtcdRecovery, EtcdRecoveryProgress},
 };
 use talos_testkit::{SimCluster, fault::CallFault};
 
@@ -260,10 +261,49 @@ async fn what_is_no_snapshot_is_not_uploaded() {
     bytes[1000] ^= 1;
     fs::write(&path, &bytes).expect("written");
     let error = recovery().from_file(&path).await.expect_err("it has data");
-    assert!(
-        matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Unimplemented),
-        "{error:#}"
-    );
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error:#}");
     let uploaded = sim.cluster.node(0).read_file("/var/lib/etcd.snapshot");
     assert_eq!(uploaded.map(|bytes| bytes.len() as u64), Some(saved.bytes()));
+}
+
+/// A snapshot of a cluster in this folder.
+async fn snapshot(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("db");
+    let sim = one().await;
+    EtcdBackup::new(&sim.node(0)).to_file(&path).await.expect("saved");
+    path
+}
+
+async fn empty() -> Sim {
+    Sim::of(SimCluster::builder().bootstrapped(false)).await
+}
+
+#[tokio::test]
+async fn a_cluster_begins_with_a_snapshot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = snapshot(folder.path()).await;
+    let sim = empty().await;
+    let mut run = EtcdRecovery::new(&sim.node(0)).from_file(&path);
+    let mut last = None;
+    while let Some(progress) = run.next_progress().await {
+        last = Some(progress);
+    }
+    run.finish().await.expect("recovered");
+    assert_eq!(last, Some(EtcdRecoveryProgress::Bootstrapping));
+    let request: proto::BootstrapRequest = sim.received_by(0, "/machine.MachineService/Bootstrap");
+    assert!(request.recover_etcd && !request.recover_skip_hash_check);
+    assert!(sim.cluster.node(0).etcd_member_id().is_some());
+}
+
+#[tokio::test]
+async fn a_recovery_is_done_or_can_be_repeated_wherever_the_connection_is_cut() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = snapshot(folder.path()).await;
+    faulted::every_step(
+        empty,
+        async |sim| EtcdRecovery::new(&sim.node(0)).from_file(&path).await,
+        |error| error.is_retriable() || error.is_unreachable(),
+        async |sim| assert!(sim.cluster.node(0).etcd_member_id().is_some()),
+    )
+    .await;
 }
