@@ -121,7 +121,7 @@ impl Pages {
 /// The path relative to the root that a link of `page` means; `None` if it leads out.
 fn resolve(page: &Path, link: &str) -> Option<PathBuf> {
     let link = link.split('#').next().unwrap_or_default();
-    let mut path = page.parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut path = page.parent().unwrap_or_else(|| Path::new("")).to_path_buf();
     for part in Path::new(link).components() {
         match part {
             Component::ParentDir => {

@@ -182,8 +182,11 @@ impl Received {
     }
 }
 
+/// What is answered to a call of this path.
+type Script = Box<dyn Fn(&str) -> Vec<Step> + Send + Sync>;
+
 struct State {
-    script: Box<dyn Fn(&str) -> Vec<Step> + Send + Sync>,
+    script: Script,
     log: watch::Sender<Vec<Received>>,
 }
 

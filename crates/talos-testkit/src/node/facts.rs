@@ -19,6 +19,9 @@ use crate::sync::Guarded;
 /// The Kubernetes release of generated configurations.
 const KUBERNETES: &str = "1.36.0";
 
+/// A configuration as a resource: its id, whether the spec is YAML, and whose it is.
+type ConfigResource = (&'static str, bool, MachineRole);
+
 /// What all machines of a cluster have in common.
 #[derive(Debug)]
 pub(crate) struct ClusterFacts {
@@ -36,7 +39,7 @@ pub(crate) struct ClusterFacts {
     /// The configurations of control plane nodes and workers, made when they are first asked for.
     generated: [OnceLock<Arc<MachineConfig>>; 2],
     /// Resources of these configurations, by id and encoding.
-    config_resources: Guarded<HashMap<(&'static str, bool, MachineRole), Arc<Resource>>>,
+    config_resources: Guarded<HashMap<ConfigResource, Arc<Resource>>>,
     pub(crate) etcd: EtcdCluster,
     /// Whether etcd has a cluster to be part of.
     pub(crate) bootstrapped: watch::Sender<bool>,
