@@ -5,7 +5,7 @@ use talos_client::{
     api::etcd::{EtcdAlarmKind, EtcdMemberId, EtcdVersion, EtcdVersionError},
     proto::machine as proto,
 };
-use talos_testkit::{EtcdAlarm, SimCluster};
+use talos_testkit::{EtcdAlarm, ServiceState, SimCluster};
 
 use crate::support::{Sim, message};
 
