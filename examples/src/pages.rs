@@ -2,8 +2,9 @@
 //! simulated cluster.
 
 macro_rules! pages {
-    ($($name:ident: $page:literal,)+) => {
+    ($($(#[$condition:meta])? $name:ident: $page:literal,)+) => {
         $(
+            $(#[$condition])?
             #[cfg(doctest)]
             #[doc = include_str!(concat!("../../", $page))]
             struct $name;
@@ -15,4 +16,6 @@ pages! {
     GettingStarted: "docs/getting-started.md",
     Security: "docs/security.md",
     Testing: "docs/testing.md",
+    #[cfg(feature = "workflows")]
+    UpgradingTalos: "docs/upgrading-talos.md",
 }

@@ -64,7 +64,7 @@ fn the_table_of_time_limits_is_complete_and_right() {
         ("calls on `Client::raw`", "none".to_owned()),
         ("health check", minutes(HealthCheckRequest::DEFAULT_WAIT)),
         (
-            "look for a changed talosconfig",
+            "time between looks at a talosconfig that is watched",
             seconds(talos_client::ClientBuilder::DEFAULT_WATCH_INTERVAL),
         ),
         ("a connection that says nothing while a call on it", fixed()),
