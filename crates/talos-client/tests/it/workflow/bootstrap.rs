@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use talos_client::{
-    ErrorKind,
+    ErrorKind, Node,
+    maintenance::Maintenance,
     workflow::bootstrap::{BootstrapError, BootstrapProgress, BootstrapStep, ClusterBootstrap},
 };
 use talos_testkit::{Code, ReadyCondition, SimCluster, SimClusterBuilder, fault::CallFault};
@@ -132,4 +133,75 @@ async fn a_bootstrap_with_a_cut_at_every_step_is_made_once() {
         outcomes.iter().all(|outcome| outcome.failure.is_none()),
         "{outcomes:#?}"
     );
+}
+
+/// All machines wait for their configurations.
+fn unconfigured() -> SimClusterBuilder {
+    SimCluster::builder().control_planes(3).workers(1).maintenance(..)
+}
+
+/// The machine as somebody knows it who has read this fingerprint.
+fn in_maintenance(sim: &Sim, index: usize, fingerprint: &str) -> Node {
+    Maintenance::at(sim.cluster.node(index).endpoint())
+        .fingerprint(fingerprint.parse().expect("a fingerprint"))
+        .build()
+        .expect("a handle")
+}
+
+fn with_configurations(sim: &Sim) -> ClusterBootstrap {
+    (0..4).fold(quick(sim), |bootstrap, index| {
+        let machine = sim.cluster.node(index);
+        let fingerprint = machine.fingerprint().expect("a certificate");
+        bootstrap.configure(
+            sim.node(index),
+            in_maintenance(sim, index, &fingerprint),
+            machine.generated_machine_config(),
+        )
+    })
+}
+
+// covers: machine.MachineService/ApplyConfiguration
+#[tokio::test]
+async fn machines_in_maintenance_are_configured_and_become_a_cluster() {
+    let sim = Sim::of(unconfigured()).await;
+    let run = with_configurations(&sim).start();
+    let done = limited("a bootstrap", run.finish()).await.expect("up");
+    let configured: Vec<&str> = done.configured.iter().map(|node| node.as_str()).collect();
+    assert_eq!(configured, ["10.5.0.2", "10.5.0.3", "10.5.0.4", "10.5.0.5"]);
+    assert!(done.bootstrapped);
+    for index in 0..4 {
+        sim.cluster.node(index).wait_until_ready().await;
+    }
+    assert_eq!(sim.cluster.requests().attempts("ApplyConfiguration"), 4);
+
+    // Again, and nobody gets anything.
+    sim.cluster.requests().clear();
+    let run = with_configurations(&sim).start();
+    let done = limited("a bootstrap", run.finish()).await.expect("up");
+    assert!(!done.bootstrapped && done.configured.is_empty(), "{done:?}");
+    assert_eq!(sim.cluster.requests().attempts("ApplyConfiguration"), 0);
+}
+
+#[tokio::test]
+async fn a_machine_with_another_fingerprint_gets_no_configuration() {
+    let sim = Sim::of(unconfigured()).await;
+    let other = "pnduMqbUZ/sQyDW1o4kP6c1u1PoB2gRQu8KEV38guAM=";
+    let configuration = sim.cluster.node(0).generated_machine_config();
+    let run = quick(&sim)
+        .configure(sim.node(0), in_maintenance(&sim, 0, other), configuration)
+        .timeout(Duration::from_secs(2))
+        .start();
+    let error = limited("a bootstrap", run.finish())
+        .await
+        .expect_err("another machine");
+    // It may be one that was given its configuration before and is about to come up, so it is waited for.
+    let BootstrapError::Timeout { step, reason, .. } = &error else {
+        panic!("{}", chain(&error));
+    };
+    assert_eq!(*step, BootstrapStep::Configure);
+    assert!(
+        reason.contains("10.5.0.2") && reason.contains("fingerprint"),
+        "{reason}"
+    );
+    assert_eq!(sim.cluster.requests().attempts("ApplyConfiguration"), 0);
 }
