@@ -135,7 +135,7 @@ pub(super) fn all(root: &Path, nextest: bool) -> Result<Vec<Step>> {
             "examples",
             "the example programs build",
             [Command::cargo(
-                "build --package examples --package etcd-backup --package maintenance-install \
+                "build --package examples --package dashboard --package etcd-backup --package maintenance-install \
                  --package rolling-upgrade --all-targets",
             )],
         ),
