@@ -42,6 +42,9 @@ const OLDEST: &str = "ci/oldest";
 /// each run has a folder of its own.
 const PACKAGES: &str = "ci/package";
 
+/// The features of talos-client whose code looks at other features.
+const CROSSING: &str = "machine,cosi,image,archive,talosconfig,proxy,siderov1";
+
 /// One check.
 #[derive(Debug)]
 pub(super) struct Step {
@@ -227,7 +230,7 @@ fn seconds_since_1970() -> u64 {
 }
 
 /// The sets of features to check; the reasons are in `docs/decisions/feature-checks.md`.
-fn features(definitions: &[String]) -> [Command; 3] {
+fn features(definitions: &[String]) -> [Command; 5] {
     let definitions = definitions.join(",");
     let not_features = "default,full,_docs";
     [
@@ -239,8 +242,14 @@ fn features(definitions: &[String]) -> [Command; 3] {
             "hack clippy -p talos-proto --each-feature --include-features {definitions} -- -D warnings"
         )),
         Command::cargo(format!(
-            "hack clippy -p talos-transport -p talos-client -p talos-testkit --feature-powerset --depth 2 \
+            "hack clippy -p talos-transport -p talos-testkit --feature-powerset --depth 2 \
              --exclude-features {not_features} -- -D warnings"
+        )),
+        Command::cargo(format!(
+            "hack clippy -p talos-client --each-feature --exclude-features {not_features} -- -D warnings"
+        )),
+        Command::cargo(format!(
+            "hack clippy -p talos-client --feature-powerset --depth 2 --include-features {CROSSING} -- -D warnings"
         )),
     ]
 }
@@ -322,7 +331,7 @@ mod tests {
     fn definition_groups_are_checked_one_by_one_and_left_out_of_the_powerset() {
         let definitions = definition_features(&crate::workspace::root()).unwrap();
         assert!(definitions.contains(&"def-network".to_owned()));
-        let [services, groups, _] = features(&definitions).map(|command| command.to_string());
+        let [services, groups, ..] = features(&definitions).map(|command| command.to_string());
         for name in &definitions {
             assert!(
                 services.split([',', ' ']).any(|word| word == name),
