@@ -34,7 +34,7 @@ impl SocketConnector {
         Self::default()
     }
 
-    /// Finds the addresses of names in this way. Default: [`SystemResolver`].
+    /// Finds the addresses of names in this way. Default: [`SystemResolver`](super::SystemResolver).
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = AnyResolver::new(resolver);
