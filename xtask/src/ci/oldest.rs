@@ -27,16 +27,20 @@ pub(super) fn copy_crates(root: &Path, to: &Path) -> Result<()> {
 
 /// The workspace manifest with the folders in `crates/` as the only members.
 fn with_crates_only(manifest: &str) -> Result<String> {
-    let changed: Vec<_> = manifest
-        .lines()
-        .map(|line| {
-            if line.starts_with("members") {
-                MEMBERS
-            } else {
-                line
-            }
-        })
-        .collect();
+    let mut changed = Vec::new();
+    let mut among_members = false;
+    for line in manifest.lines() {
+        if line.starts_with("members") {
+            changed.push(MEMBERS);
+            among_members = true;
+        }
+        if !among_members {
+            changed.push(line);
+        }
+        if line.contains(']') {
+            among_members = false;
+        }
+    }
     let changed = changed.join("\n");
     let parsed: Table = toml::from_str(&changed)?;
     let members = parsed
@@ -45,7 +49,7 @@ fn with_crates_only(manifest: &str) -> Result<String> {
     let wanted = Value::Array(vec!["crates/*".into()]);
     ensure!(
         members == Some(&wanted),
-        "the members of the workspace do not stand on one line"
+        "the members of the workspace do not stand in a list of their own"
     );
     Ok(changed)
 }
@@ -76,7 +80,7 @@ mod tests {
         for (path, contents) in [
             (
                 "Cargo.toml",
-                "[workspace]\nresolver = \"3\"\nmembers = [\"crates/*\", \"xtask\"]\n[profile.dev]\ndebug = false\n",
+                "[workspace]\nresolver = \"3\"\nmembers = [\n  \"crates/*\",\n  \"xtask\",\n]\n[profile.dev]\ndebug = false\n",
             ),
             ("crates/a/Cargo.toml", "[package]\nname = \"a\"\n"),
             ("crates/a/src/lib.rs", "//! A.\n"),
@@ -111,7 +115,10 @@ mod tests {
             "[workspace]\n  members = [\"xtask\"]\n",
         ] {
             let error = with_crates_only(manifest).unwrap_err().to_string();
-            assert_eq!(error, "the members of the workspace do not stand on one line");
+            assert_eq!(
+                error,
+                "the members of the workspace do not stand in a list of their own"
+            );
         }
     }
 }
