@@ -32,6 +32,10 @@ struct Arguments {
     lines: Option<usize>,
 }
 
+/// How many lines simulated nodes write while they are looked at, and how these begin.
+const SCENES: usize = 6;
+const SCENE: &str = "simulated line";
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
@@ -47,12 +51,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let mut scenes = cluster.simulated.as_ref().map(|cluster| scenes(cluster, service));
     scenes.iter_mut().flatten().next();
-    let mut shown = 0;
+    let (mut shown, mut simulated) = (0, 0);
     while let Some((node, item)) = lines.next_item().await {
         match item {
             Ok(LogItem::Line(line)) => {
                 println!("{node}: {line}");
                 shown += 1;
+                simulated += usize::from(line.starts_with(SCENE));
             }
             Ok(LogItem::Gap(gap)) => println!("{node}: -- lines may be missing: {} --", gap.reason),
             Ok(_) => {}
@@ -62,11 +67,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         if arguments.lines.is_some_and(|lines| shown >= lines) {
             break;
         }
-        // The simulated cluster writes the next line when this one was shown.
-        if let Some(scenes) = &mut scenes
-            && scenes.next().is_none()
-        {
-            break;
+        // A simulated cluster writes the next line when one was shown, and ends when all of its own were.
+        if let Some(scenes) = &mut scenes {
+            scenes.next();
+            if simulated == SCENES {
+                break;
+            }
         }
     }
     Ok(())
@@ -76,10 +82,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn scenes(cluster: &SimCluster, service: &str) -> impl Iterator<Item = ()> {
     let service = service.to_owned();
     let nodes = [cluster.node(0), cluster.node(1), cluster.node(2)];
-    (1..=6).zip(nodes.into_iter().cycle()).map(move |(number, node)| {
-        node.append_log(
-            &service,
-            &format!("simulated line {number} of {}", node.hostname()),
-        );
-    })
+    (1..=SCENES)
+        .zip(nodes.into_iter().cycle())
+        .map(move |(number, node)| {
+            node.append_log(&service, &format!("{SCENE} {number} of {}", node.hostname()));
+        })
 }
