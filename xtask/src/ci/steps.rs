@@ -145,9 +145,11 @@ pub(super) fn all(root: &Path, nextest: bool) -> Result<Vec<Step>> {
         step(
             "downstream",
             "a project that is not part of the workspace can use the crates in its tests",
-            [Command::cargo(
-                "test --manifest-path examples/downstream-ci/Cargo.toml",
-            )],
+            // By itself it would make a target folder among the sources.
+            [
+                Command::cargo("test --manifest-path examples/downstream-ci/Cargo.toml")
+                    .own_target("ci/downstream"),
+            ],
         ),
         step(
             "docs",
