@@ -27,6 +27,7 @@ use std::{
 };
 
 use clap::Parser;
+use examples::chain;
 use talos_client::{
     Client,
     config::Talosconfig,
@@ -231,15 +232,4 @@ async fn simulated() -> Result<Plan, Box<dyn Error>> {
         machines,
         simulated: Some(cluster),
     })
-}
-
-/// An error with its reasons.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(reason) = source {
-        text += &format!(": {reason}");
-        source = reason.source();
-    }
-    text
 }

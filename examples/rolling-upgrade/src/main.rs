@@ -22,7 +22,7 @@ use std::{
 };
 
 use clap::Parser;
-use examples::ClusterArguments;
+use examples::{ClusterArguments, chain};
 use talos_client::workflow::{
     track::TrackOptions,
     upgrade::{ClusterUpgrade, PlannedStep, UpgradePlan},
@@ -129,15 +129,4 @@ fn may_begin(plan: &UpgradePlan, force: bool) -> bool {
         .iter()
         .all(|node| !matches!(node.step, PlannedStep::Refused(_)));
     possible && (force || plan.quorum.is_none())
-}
-
-/// An error with its reasons.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(reason) = source {
-        text += &format!(": {reason}");
-        source = reason.source();
-    }
-    text
 }
