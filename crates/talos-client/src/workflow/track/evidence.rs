@@ -33,6 +33,8 @@ pub(super) struct Evidence {
     /// Looks in a row that did not reach the node, and how many of them an endpoint made.
     misses: u32,
     misses_by_endpoint: u32,
+    /// Looks in a row that have reached the node and shown no sign of the action.
+    quiet: u32,
     percent: u8,
 }
 
@@ -51,6 +53,10 @@ pub(super) enum Told {
 
 /// Looks that must fail in a row before a node counts as off. One may be bad luck.
 const MISSES: u32 = 3;
+
+/// So many looks in a row without any sign of it, and an action whose answer was lost counts as not begun. Looks count, not
+/// time: a look that takes long tells of its beginning.
+const PATIENCE: u32 = 5;
 
 impl Evidence {
     pub(super) fn new(action: Action, goal: Goal) -> Self {
@@ -71,6 +77,7 @@ impl Evidence {
             halted: false,
             misses: 0,
             misses_by_endpoint: 0,
+            quiet: 0,
             percent: 0,
         }
     }
@@ -259,11 +266,13 @@ impl Evidence {
             self.rebooted(report);
         }
         self.boot_now = boot;
+        self.quiet += 1;
     }
 
     /// Takes in that a look has failed.
     pub(super) fn missed(&mut self, failure: Error, report: &mut impl FnMut(TrackStep)) {
         self.misses += 1;
+        self.quiet = 0;
         if failure.origin() == Origin::Endpoint {
             self.misses_by_endpoint += 1;
         }
@@ -300,9 +309,9 @@ impl Evidence {
             && self.seen.ready
     }
 
-    /// Whether the node runs as if nothing had been asked of it.
+    /// Whether the node has run for a while as if nothing had been asked of it.
     pub(super) fn shows_nothing(&self) -> bool {
-        !self.seen.begun && self.seen.reachable
+        !self.seen.begun && self.quiet >= PATIENCE
     }
 
     /// Whether it may be worth a look whether the node waits for a configuration.
@@ -430,6 +439,26 @@ mod tests {
     }
 
     #[test]
+    fn an_action_without_an_answer_has_not_begun_when_many_looks_in_a_row_show_nothing() {
+        let mut doubted = Evidence::new(Action::Reboot, Goal::Back);
+        doubted.boot_before = Some("one".to_owned());
+        let quiet = |evidence: &mut Evidence| evidence.reached(Some("one".to_owned()), &mut |_| {});
+        for _ in 1..PATIENCE {
+            quiet(&mut doubted);
+        }
+        assert!(!doubted.shows_nothing(), "one look is missing");
+        doubted.missed(failure(Origin::Local), &mut |_| {});
+        quiet(&mut doubted);
+        assert!(!doubted.shows_nothing(), "it may have been on its way down");
+        for _ in 1..PATIENCE {
+            quiet(&mut doubted);
+        }
+        assert!(doubted.shows_nothing());
+        tell(&mut doubted, &sequence("somebody", "reboot", 1, None));
+        assert!(!doubted.shows_nothing(), "it has begun");
+    }
+
+    #[test]
     fn a_node_is_off_when_it_was_told_to_and_cannot_be_reached_for_a_while() {
         let mut evidence = accepted(Action::Shutdown, Goal::Off);
         for _ in 0..2 {
@@ -440,7 +469,6 @@ mod tests {
         assert!(evidence.is_over());
 
         let mut doubted = Evidence::new(Action::Shutdown, Goal::Off);
-        assert!(doubted.shows_nothing());
         for _ in 0..9 {
             doubted.missed(failure(Origin::Local), &mut |_| {});
         }

@@ -21,9 +21,6 @@ use crate::{
     workflow::Reporter,
 };
 
-/// So many intervals without any sign of it, and an action whose answer was lost counts as not begun.
-const PATIENCE: u32 = 5;
-
 /// Subscribes, acts, and follows the node until the action is over.
 pub(crate) async fn follow<Fut>(
     node: Node,
@@ -103,7 +100,7 @@ impl Tracker {
                 self.report(TrackStep::Accepted { actor });
             }
             Err(error) if may_have_begun(&error) => {
-                doubt = Some((error, Instant::now() + self.options.interval * PATIENCE));
+                doubt = Some(error);
                 self.report(TrackStep::InDoubt);
             }
             Err(error) => return Err(self.not_begun(error)),
@@ -117,13 +114,10 @@ impl Tracker {
                 }
                 next_look = Instant::now() + self.options.interval;
             }
-            if let Some((error, until)) = doubt.take() {
-                if self.evidence.shows_nothing() && Instant::now() >= until {
-                    return Err(self.not_begun(error));
-                }
-                if !self.evidence.seen.begun {
-                    doubt = Some((error, until));
-                }
+            if self.evidence.shows_nothing()
+                && let Some(error) = doubt.take()
+            {
+                return Err(self.not_begun(error));
             }
         }
     }

@@ -81,7 +81,7 @@ impl TrackOptions {
 
     /// Sets the time between two looks at the node; events of interest lead to one at once. Default: 2 s.
     ///
-    /// Five of them is how long a node may show no sign of an action whose answer was lost, before it counts as not begun.
+    /// An action whose answer was lost counts as not begun when five looks in a row reach the node and show no sign of it.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.max(Duration::from_millis(1));
         self
