@@ -9,7 +9,7 @@ use talos_client::{
 };
 use talos_testkit::{Code, ReadyCondition, SimCluster, SimClusterBuilder, fault::CallFault};
 
-use super::faulted::{chain, every_step, limited};
+use super::faulted::{SHORT, chain, every_step, limited};
 use crate::support::Sim;
 
 /// Configured, and never bootstrapped.
@@ -103,7 +103,7 @@ async fn a_cluster_that_never_gets_ready_ends_with_what_is_missing() {
     sim.cluster
         .node(3)
         .set_condition(ReadyCondition::NodeReady, Some("no CNI"));
-    let run = quick(&sim).timeout(Duration::from_millis(500)).start();
+    let run = quick(&sim).timeout(SHORT).start();
     let error = limited("a bootstrap", run.finish()).await.expect_err("not ready");
     let BootstrapError::Timeout { step, reason, .. } = &error else {
         panic!("{}", chain(&error));

@@ -18,6 +18,9 @@ use crate::support::Sim;
 /// Nothing takes longer than this, whatever goes wrong, at the speed of simulated machines.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
+/// For what is to run into its limit: long enough for a machine that does much else to get where it is to end.
+pub(crate) const SHORT: Duration = Duration::from_secs(6);
+
 /// Of calls that are the same in method, node and request, such as those that wait for something, so many are cut.
 const SAME_CALLS: usize = 2;
 
@@ -103,14 +106,9 @@ pub(crate) async fn every_step<T, E: StdError>(
         }
     };
     let outcomes: Vec<Outcome> = stream::iter(cuts).map(one).buffered(CONCURRENCY).collect().await;
-    for outcome in &outcomes {
-        // What comes later may depend on time; the first call of each method does not.
-        assert!(
-            outcome.happened || outcome.cut.number > 1,
-            "{} did not happen",
-            outcome.cut
-        );
-    }
+    // What comes later may depend on time, also whether a method is needed at all; the first call does not.
+    let (first, _) = outcomes.split_first().expect("a call");
+    assert!(first.happened, "{} did not happen", first.cut);
     outcomes
 }
 

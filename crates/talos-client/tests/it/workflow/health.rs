@@ -8,7 +8,7 @@ use talos_client::{
 };
 use talos_testkit::{MachineStage, MemoryInfo, SimCluster, SimResource, fault::CallFault};
 
-use super::faulted::{chain, every_step, limited};
+use super::faulted::{SHORT, chain, every_step, limited};
 use crate::support::Sim;
 
 fn quick(sim: &Sim) -> ClusterHealth {
@@ -170,7 +170,7 @@ async fn a_member_that_is_no_control_plane_node_is_found() {
     let sim = Sim::start().await;
     let run = quick(&sim)
         .nodes([sim.node(0), sim.node(1)], [sim.node(3)])
-        .timeout(Duration::from_millis(400))
+        .timeout(SHORT)
         .start();
     let error = limited("a check", run.finish()).await.expect_err("not healthy");
     assert_eq!(error.check(), Some(Check::EtcdMembersAreControlPlanes));
@@ -205,7 +205,8 @@ async fn a_node_that_does_not_answer_ends_in_bounded_time() {
     let sim = Sim::start().await;
     let hang = CallFault::on_nodes().method("ServiceList").hang();
     sim.cluster.inject(hang).expect("a fault");
-    let run = quick(&sim).timeout(Duration::from_millis(300)).start();
+    // Shorter than the limit of the call itself.
+    let run = quick(&sim).timeout(Duration::from_secs(3)).start();
     let error = limited("a check", run.finish()).await.expect_err("hangs");
     assert_eq!(error.check(), Some(Check::EtcdHealthy), "{error}");
     assert!(error.to_string().contains("no answer in time"), "{error}");

@@ -12,7 +12,7 @@ use talos_testkit::{
     fault::{CallFault, ConnectionFault},
 };
 
-use super::faulted::{Place, chain, every_step, limited};
+use super::faulted::{Place, SHORT, chain, every_step, limited};
 use crate::support::Sim;
 
 /// Simulated machines need a fraction of a second for everything.
@@ -229,13 +229,13 @@ async fn a_sequence_that_fails_is_the_error() {
 async fn a_node_that_never_gets_ready_ends_with_what_was_seen_last() {
     let sim = Sim::start().await;
     sim.cluster.node(3).hold_task("startAllServices");
-    let options = TrackOptions::new(Duration::from_secs(2)).interval(Duration::from_millis(30));
+    let options = TrackOptions::new(SHORT).interval(Duration::from_millis(30));
     let run = sim.node(3).reboot().and_wait(options);
     let error = limited("a reboot", run.finish()).await.expect_err("hangs");
     let TrackError::Timeout { timeout, seen, .. } = &error else {
         panic!("not in time: {error}");
     };
-    assert_eq!(*timeout, Duration::from_secs(2));
+    assert_eq!(*timeout, SHORT);
     assert_eq!(seen.stage, Some(MachineStage::Booting));
     assert!(seen.rebooted && seen.reachable && seen.begun, "{seen:?}");
     assert_eq!(seen.task.as_deref(), Some("startAllServices"));
@@ -247,7 +247,7 @@ async fn a_node_that_does_not_come_back_ends_in_bounded_time() {
     let sim = Sim::start().await;
     let timings = Timings::default().with_downtime(Duration::from_secs(3600));
     sim.cluster.node(3).set_timings(timings);
-    let options = TrackOptions::new(Duration::from_secs(2)).interval(Duration::from_millis(30));
+    let options = TrackOptions::new(SHORT).interval(Duration::from_millis(30));
     let run = sim.node(3).reboot().and_wait(options);
     let error = limited("a reboot", run.finish()).await.expect_err("away");
     let TrackError::Timeout { seen, .. } = &error else {

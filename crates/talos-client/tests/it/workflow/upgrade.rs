@@ -17,7 +17,7 @@ use talos_client::{
 };
 use talos_testkit::{ServiceState, SimCluster, SimClusterBuilder};
 
-use super::faulted::{chain, every_step, limited};
+use super::faulted::{SHORT, chain, every_step, limited};
 use crate::support::Sim;
 
 const OLD: &str = "v1.12.9";
@@ -232,7 +232,7 @@ async fn a_node_that_never_returns_stops_it_and_it_goes_on_later() {
     let stuck = sim.cluster.node_by_name(&second).expect("is one");
     // When nothing answers any more.
     stuck.hold_task("reboot");
-    let short = TrackOptions::new(Duration::from_secs(2)).interval(Duration::from_millis(30));
+    let short = TrackOptions::new(SHORT).interval(Duration::from_millis(30));
     let run = quick(&sim).hooks(notes.clone()).track(short).start();
     let error = limited("an upgrade", run.finish()).await.expect_err("away");
     let UpgradeError::Node { node, source, report } = &error else {
