@@ -34,6 +34,11 @@ enum Task {
         /// How many nodes `sim` has
         nodes: Option<usize>,
     },
+    /// Hold all resources, and print how many bytes that takes
+    Hold {
+        /// `store` or `map`
+        what: String,
+    },
 }
 
 const NAMES: [&str; 6] = ["unary", "stream", "resources", "fanout", "failover", "simcluster"];
@@ -44,6 +49,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.task {
         Some(Task::Serve { kind, nodes }) => serve(&kind, nodes).await.map(|()| true),
+        Some(Task::Hold { what }) => hold(&what).await.map(|()| true),
         None if arguments.list => list().await.map(|()| true),
         None => measure(&arguments.only).await,
     };
@@ -97,6 +103,13 @@ async fn run(name: &str) -> Result<Vec<Line>> {
         "failover" => failover::measure().await,
         _ => simcluster::measure().await,
     }
+}
+
+async fn hold(what: &str) -> Result<()> {
+    let bytes = resource::hold(what).await?;
+    let mut output = tokio::io::stdout();
+    output.write_all(format!("{bytes}\n").as_bytes()).await?;
+    Ok(output.flush().await?)
 }
 
 async fn serve(kind: &str, nodes: Option<usize>) -> Result<()> {
