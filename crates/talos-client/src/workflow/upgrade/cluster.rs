@@ -2,20 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all, stream};
 use talos_transport::NodeName;
 use tokio::time::{Instant, sleep};
 
 use super::{
     NodeOutcome, NodeUpgradeError, PlannedNode, PlannedStep, QuorumRefusal, UpgradeError, UpgradeHooks,
     UpgradePlan, UpgradeProgress, UpgradeReport, UpgradeStep,
-    node::{Options, Report, after_upgrade, upgrade},
+    node::{Options, Report, after_upgrade, pull_image, upgrade},
     path::tag_of,
+    plan::Runs,
     quorum::Members,
 };
 use crate::{
     Client, Member, MemberRole, Node,
     api::machine::RebootMode,
+    error::Result,
+    resource::k8s::KubeletConfig,
     workflow::{Reporter, Run, track::TrackOptions},
 };
 
@@ -140,14 +143,11 @@ impl ClusterUpgrade {
         if found.is_empty() {
             return Err(UpgradeError::NoNodes);
         }
-        let versions = join_all(found.iter().map(|(node, ..)| node.version())).await;
+        let looks = join_all(found.iter().map(|(node, ..)| runs(node))).await;
         let mut nodes = Vec::new();
-        for ((node, hostname, role), version) in found.into_iter().zip(versions) {
-            match version {
-                Ok(version) => {
-                    let from = version.tag().to_owned();
-                    nodes.push(PlannedNode::new(node, hostname, role, from, &target));
-                }
+        for ((node, hostname, role), runs) in found.into_iter().zip(looks) {
+            match runs {
+                Ok(runs) => nodes.push(PlannedNode::new(node, hostname, role, runs, &target)),
                 Err(error) => {
                     let node = node.name().clone();
                     let source = Box::new(error);
@@ -165,7 +165,8 @@ impl ClusterUpgrade {
         Ok(plan)
     }
 
-    /// Carries the plan out, one node after the other, and stops at the first failure.
+    /// Carries the plan out, one node after the other, and stops at the first failure. All nodes have pulled the image before
+    /// the first is touched, except those before Talos 1.13.
     ///
     /// Before a control plane node is touched, etcd has to be healthy enough to do without it, and without each of those that
     /// come after it. After it is back, its member has to be healthy again.
@@ -221,12 +222,12 @@ impl ClusterUpgrade {
     async fn run(self, reporter: Reporter<UpgradeProgress>) -> Result<UpgradeReport, UpgradeError> {
         let plan = self.plan().await?;
         for node in &plan.nodes {
-            if let PlannedStep::Refused(source) = node.step {
+            if let PlannedStep::Refused(source) = &node.step {
                 return Err(UpgradeError::PathNotAllowed {
                     node: node.node.name().clone(),
                     from: node.from.clone(),
                     to: plan.target.clone(),
-                    source,
+                    source: source.clone(),
                 });
             }
         }
@@ -234,12 +235,16 @@ impl ClusterUpgrade {
         let mut left = candidates(&plan);
         let mut report = UpgradeReport::of(&plan, self.resumed.as_ref());
         let nodes = plan.nodes.len();
+        let tell = |index: usize| Report {
+            reporter: reporter.clone(),
+            node: plan.nodes[index].node.clone(),
+            position: (index + 1, nodes),
+        };
+        if let Some((index, source)) = self.pull_everywhere(&plan, &tell).await {
+            return Err(failed(report, index, source));
+        }
         for (index, planned) in plan.nodes.iter().enumerate() {
-            let tell = Report {
-                reporter: reporter.clone(),
-                node: planned.node.clone(),
-                position: (index + 1, nodes),
-            };
+            let tell = tell(index);
             let begin = Instant::now();
             let mut prepared = report.nodes[index].prepared;
             let done = if planned.is_to_be_upgraded() {
@@ -262,14 +267,7 @@ impl ClusterUpgrade {
             let entry = &mut report.nodes[index];
             entry.prepared = prepared;
             if let Err(source) = done {
-                entry.outcome = NodeOutcome::Failed {
-                    reason: source.to_string(),
-                };
-                return Err(UpgradeError::Node {
-                    node: planned.node.name().clone(),
-                    source,
-                    report: Box::new(report),
-                });
+                return Err(failed(report, index, source));
             }
             entry.outcome = if planned.is_to_be_upgraded() {
                 let took = begin.elapsed();
@@ -280,6 +278,32 @@ impl ClusterUpgrade {
             };
         }
         Ok(report)
+    }
+
+    /// Lets all nodes pull the image, before any of them is touched: a registry that fails halfway would leave a cluster of two
+    /// releases. Returns which node failed first in their order.
+    async fn pull_everywhere(
+        &self,
+        plan: &UpgradePlan,
+        tell: &impl Fn(usize) -> Report,
+    ) -> Option<(usize, NodeUpgradeError)> {
+        let mut pulls = Vec::new();
+        for (index, planned) in plan.nodes.iter().enumerate() {
+            if planned.step == PlannedStep::Upgrade {
+                let tell = tell(index);
+                pulls.push(async move {
+                    let pulled = pull_image(&planned.node, &plan.image, &self.options, &tell).await;
+                    pulled.map_err(|error| (index, error))
+                });
+            }
+        }
+        let mut pulls = stream::iter(pulls).buffered(PULLS);
+        while let Some(pulled) = pulls.next().await {
+            if let Err(failure) = pulled {
+                return Some(failure);
+            }
+        }
+        None
     }
 
     async fn one(
@@ -352,6 +376,32 @@ impl ClusterUpgrade {
         }
     }
 }
+
+/// What a node runs. Its kubelet is told about to administrators only, and there may be none.
+async fn runs(node: &Node) -> Result<Runs> {
+    let talos = node.version().await?.tag().to_owned();
+    let kubernetes = match node.resources().get::<KubeletConfig>().await {
+        Ok(kubelet) => tag_of(&kubelet.spec.image).map(str::to_owned),
+        Err(error) if error.is_unreachable() || error.is_timeout() => return Err(error),
+        Err(_) => None,
+    };
+    Ok(Runs { talos, kubernetes })
+}
+
+fn failed(mut report: UpgradeReport, index: usize, source: NodeUpgradeError) -> UpgradeError {
+    let entry = &mut report.nodes[index];
+    entry.outcome = NodeOutcome::Failed {
+        reason: source.to_string(),
+    };
+    UpgradeError::Node {
+        node: entry.node.clone(),
+        source,
+        report: Box::new(report),
+    }
+}
+
+/// So many nodes pull the image at the same time.
+const PULLS: usize = 8;
 
 fn control_planes(plan: &UpgradePlan) -> Vec<Node> {
     let nodes = plan.nodes.iter().filter(|node| node.is_control_plane());

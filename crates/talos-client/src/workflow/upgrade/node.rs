@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use super::{
     NoHooks, NodeUpgradeError, PlannedNode, PlannedStep, UpgradeHooks, UpgradeProgress, UpgradeStep,
     path::tag_of,
+    plan::Runs,
     pull::{PullEnd, pull},
 };
 use crate::{
@@ -114,7 +115,11 @@ impl NodeUpgrade {
                 .or_else(|| tag_of(&self.image).map(str::to_owned));
             // A target that is no release compares with nothing.
             let compared = target.as_deref().unwrap_or_default();
-            let planned = PlannedNode::new(self.node.clone(), None, MemberRole::Unknown, from, compared);
+            let runs = Runs {
+                talos: from,
+                kubernetes: None,
+            };
+            let planned = PlannedNode::new(self.node.clone(), None, MemberRole::Unknown, runs, compared);
             let report = Report {
                 reporter,
                 node: self.node.clone(),
@@ -123,6 +128,9 @@ impl NodeUpgrade {
             if planned.step == PlannedStep::AlreadyThere {
                 report.step(UpgradeStep::AlreadyThere);
                 return Ok(());
+            }
+            if planned.step != PlannedStep::LegacyUpgrade {
+                pull_image(&self.node, &self.image, &self.options, &report).await?;
             }
             let mut prepared = false;
             upgrade(
@@ -163,7 +171,7 @@ fn look(error: Error) -> NodeUpgradeError {
     NodeUpgradeError::Look(Box::new(error))
 }
 
-/// Upgrades a node and runs the hooks around its reboot. `prepared` is whether the one after it is due.
+/// Upgrades a node that has the image, and runs the hooks around its reboot. `prepared` is whether the one after it is due.
 pub(super) async fn upgrade(
     planned: &PlannedNode,
     image: &str,
@@ -185,7 +193,6 @@ pub(super) async fn upgrade(
         })
         .await?;
     } else {
-        pull_image(node, image, options, report).await?;
         install(node, image, options, report).await?;
         before_reboot(planned, options, prepared, report).await?;
         let request = node.reboot().mode(options.mode);
@@ -235,7 +242,8 @@ pub(super) async fn after_upgrade(
     Ok(())
 }
 
-async fn pull_image(
+/// Lets a node pull the image. It has it until it runs another release, or is reset.
+pub(super) async fn pull_image(
     node: &Node,
     image: &str,
     options: &Options,

@@ -24,7 +24,7 @@ pub struct TalosVersionError {
 }
 
 /// Why an upgrade is not allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PathRefusal {
     /// The node is too old for that release.
@@ -43,6 +43,18 @@ pub enum PathRefusal {
         /// The first release that it cannot be reached from.
         from_below: TalosVersion,
     },
+    /// The node runs a Kubernetes that the release is not made for.
+    #[error("{to} takes Kubernetes from v{at_least} on and before v{below}, and the node runs {found}")]
+    Kubernetes {
+        /// The release to go to.
+        to: TalosVersion,
+        /// What the kubelet is, from the tag of its image.
+        found: String,
+        /// The oldest Kubernetes for that release.
+        at_least: &'static str,
+        /// The first that is too new for it.
+        below: &'static str,
+    },
     /// This library does not know that release, nor from where it can be reached.
     #[error("it is not known from where {to} can be reached")]
     UnknownTarget {
@@ -51,16 +63,35 @@ pub enum PathRefusal {
     },
 }
 
-/// Target minor of 1, the oldest minor it can be reached from, and the first that it cannot be reached from any more
-/// (Talos v1.14, `pkg/machinery/compatibility`; the installer on the node checks the same).
-const RULES: [(u16, u16, u16); 7] = [
-    (8, 5, 10),
-    (9, 8, 11),
-    (10, 8, 12),
-    (11, 9, 13),
-    (12, 10, 14),
-    (13, 11, 15),
-    (14, 12, 16),
+/// From where a minor of Talos 1 can be reached.
+struct Rule {
+    to: u16,
+    /// The oldest minor, and the first that is too new.
+    from: (u16, u16),
+    /// The oldest Kubernetes, and the first that is too new.
+    kubernetes: (&'static str, &'static str),
+}
+
+impl Rule {
+    const fn new(to: u16, from: (u16, u16), kubernetes: (&'static str, &'static str)) -> Self {
+        Self { to, from, kubernetes }
+    }
+
+    fn of(to: TalosVersion) -> Result<&'static Self, PathRefusal> {
+        let rule = RULES.iter().find(|rule| to.major == 1 && to.minor == rule.to);
+        rule.ok_or(PathRefusal::UnknownTarget { to })
+    }
+}
+
+/// Talos v1.14, `pkg/machinery/compatibility`; the installer on the node checks the same.
+const RULES: [Rule; 7] = [
+    Rule::new(8, (5, 10), ("1.26.0", "1.31.99")),
+    Rule::new(9, (8, 11), ("1.27.0", "1.32.99")),
+    Rule::new(10, (8, 12), ("1.28.0", "1.33.99")),
+    Rule::new(11, (9, 13), ("1.29.0", "1.34.99")),
+    Rule::new(12, (10, 14), ("1.30.0", "1.35.99")),
+    Rule::new(13, (11, 15), ("1.31.0", "1.36.99")),
+    Rule::new(14, (12, 16), ("1.32.0", "1.37.99")),
 ];
 
 impl TalosVersion {
@@ -78,14 +109,9 @@ impl TalosVersion {
     ///
     /// [`PathRefusal`], with where to go first.
     pub fn may_become(self, to: Self) -> Result<(), PathRefusal> {
-        let rule = RULES
-            .iter()
-            .find(|(minor, ..)| to.major == 1 && to.minor == *minor);
-        let Some((_, from_at_least, from_below)) = rule else {
-            return Err(PathRefusal::UnknownTarget { to });
-        };
-        let from_at_least = Self::of_minor(*from_at_least);
-        let from_below = Self::of_minor(*from_below);
+        let (oldest, too_new) = Rule::of(to)?.from;
+        let from_at_least = Self::of_minor(oldest);
+        let from_below = Self::of_minor(too_new);
         if self < from_at_least {
             return Err(PathRefusal::TooOld { to, from_at_least });
         }
@@ -93,6 +119,30 @@ impl TalosVersion {
             return Err(PathRefusal::TooNew { to, from_below });
         }
         Ok(())
+    }
+
+    /// Whether a node with this Kubernetes, such as `v1.36.0`, can run this release. What is no release of Kubernetes is not
+    /// judged.
+    ///
+    /// # Errors
+    ///
+    /// [`PathRefusal::Kubernetes`], and [`PathRefusal::UnknownTarget`] for a release that is not known.
+    pub fn takes_kubernetes(self, kubernetes: &str) -> Result<(), PathRefusal> {
+        let (at_least, below) = Rule::of(self)?.kubernetes;
+        let Some(found) = numbers(kubernetes) else {
+            return Ok(());
+        };
+        let of = |text| numbers(text).unwrap_or_default();
+        if (of(at_least)..of(below)).contains(&found) {
+            return Ok(());
+        }
+        let (to, found) = (self, kubernetes.to_owned());
+        Err(PathRefusal::Kubernetes {
+            to,
+            found,
+            at_least,
+            below,
+        })
     }
 
     /// Whether the node has the upgrade of `LifecycleService`.
@@ -105,27 +155,26 @@ impl TalosVersion {
 pub(super) fn tag_of(image: &str) -> Option<&str> {
     let name = image.split_once('@').map_or(image, |(name, _)| name);
     let (_, tag) = name.rsplit('/').next()?.split_once(':')?;
-    tag.parse::<TalosVersion>().ok().map(|_| tag)
+    numbers(tag).map(|_| tag)
+}
+
+/// The three numbers of a release, with or without a `v`, and without what comes after them.
+fn numbers(text: &str) -> Option<(u16, u16, u16)> {
+    let text = text.strip_prefix('v').unwrap_or(text);
+    let mut numbers = text.split(['-', '+']).next()?.split('.');
+    let mut next = || numbers.next()?.parse().ok();
+    let three = (next()?, next()?, next()?);
+    numbers.next().is_none().then_some(three)
 }
 
 impl FromStr for TalosVersion {
     type Err = TalosVersionError;
 
     fn from_str(input: &str) -> Result<Self, Self::Err> {
-        let parse = || -> Option<Self> {
-            let text = input.strip_prefix('v').unwrap_or(input);
-            let numbers = text.split(['-', '+']).next()?;
-            let mut numbers = numbers.split('.').map(|number| number.parse().ok());
-            let version = Self {
-                major: numbers.next()??,
-                minor: numbers.next()??,
-                patch: numbers.next()??,
-            };
-            numbers.next().is_none().then_some(version)
-        };
-        parse().ok_or_else(|| TalosVersionError {
+        let (major, minor, patch) = numbers(input).ok_or_else(|| TalosVersionError {
             input: input.chars().take(40).collect(),
-        })
+        })?;
+        Ok(Self { major, minor, patch })
     }
 }
 
@@ -180,6 +229,28 @@ mod tests {
             version("v1.14.0").may_become(version("v2.0.0")),
             Err(PathRefusal::UnknownTarget { .. })
         ));
+    }
+
+    #[test]
+    fn each_release_takes_six_minors_of_kubernetes() {
+        let to = version("v1.14.0");
+        for fits in ["v1.32.0", "v1.37.4", "1.37.0-rc.0", "latest"] {
+            assert_eq!(to.takes_kubernetes(fits), Ok(()), "{fits}");
+        }
+        for wrong in ["v1.31.9", "v1.38.0", "v2.0.0"] {
+            let refusal = to.takes_kubernetes(wrong).expect_err(wrong);
+            assert_eq!(
+                refusal.to_string(),
+                format!(
+                    "v1.14.0 takes Kubernetes from v1.32.0 on and before v1.37.99, and the node runs {wrong}"
+                )
+            );
+        }
+        for rule in &RULES {
+            let (at_least, below) = rule.kubernetes;
+            let minor = |text| numbers(text).expect("a release").1;
+            assert_eq!(minor(below) - minor(at_least), 5, "{}", rule.to);
+        }
     }
 
     #[test]

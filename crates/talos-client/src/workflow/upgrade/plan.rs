@@ -33,6 +33,8 @@ pub struct PlannedNode {
     pub role: MemberRole,
     /// The release that it runs.
     pub from: String,
+    /// The Kubernetes that it runs, from the tag of the kubelet's image, if it is known.
+    pub kubernetes: Option<String>,
     /// Whether its member leads etcd.
     pub leads_etcd: bool,
     /// What is to be done with it.
@@ -65,19 +67,33 @@ impl UpgradePlan {
     }
 }
 
+/// What a node runs.
+pub(super) struct Runs {
+    pub(super) talos: String,
+    pub(super) kubernetes: Option<String>,
+}
+
 impl PlannedNode {
     pub(super) fn new(
         node: Node,
         hostname: Option<String>,
         role: MemberRole,
-        from: String,
+        runs: Runs,
         target: &str,
     ) -> Self {
+        let Runs {
+            talos: from,
+            kubernetes,
+        } = runs;
         let step = if from == target {
             PlannedStep::AlreadyThere
         } else {
             match (from.parse::<TalosVersion>(), target.parse::<TalosVersion>()) {
-                (Ok(from), Ok(to)) => match from.may_become(to) {
+                (Ok(from), Ok(to)) => match from.may_become(to).and_then(|()| {
+                    kubernetes
+                        .as_deref()
+                        .map_or(Ok(()), |found| to.takes_kubernetes(found))
+                }) {
                     Err(refusal) => PlannedStep::Refused(refusal),
                     Ok(()) if from.has_lifecycle() => PlannedStep::Upgrade,
                     Ok(()) => PlannedStep::LegacyUpgrade,
@@ -91,6 +107,7 @@ impl PlannedNode {
             hostname,
             role,
             from,
+            kubernetes,
             leads_etcd: false,
             step,
         }

@@ -1,12 +1,14 @@
 //! Another Talos on all nodes.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use talos_client::{
     MemberRole,
+    proto::definitions::k8s::KubeletConfigSpec,
     workflow::{
         track::{TrackError, TrackOptions},
         upgrade::{
@@ -15,7 +17,9 @@ use talos_client::{
         },
     },
 };
-use talos_testkit::{ServiceState, SimCluster, SimClusterBuilder};
+use talos_testkit::{
+    Code, RecordedCall, ServiceState, SimCluster, SimClusterBuilder, SimResource, fault::CallFault,
+};
 
 use super::faulted::{SHORT, chain, every_step, limited};
 use crate::support::Sim;
@@ -306,6 +310,84 @@ async fn an_image_that_cannot_be_had_leaves_the_node_as_it_was() {
     assert!(chain(&error).contains("no such image"), "{}", chain(&error));
     assert_eq!(versions(&sim).await, [OLD; 4]);
     assert_eq!(plan.nodes[0].role, MemberRole::ControlPlane);
+}
+
+#[tokio::test]
+async fn no_node_is_touched_before_all_have_the_image() {
+    let sim = Sim::of(
+        SimCluster::builder()
+            .control_planes(3)
+            .workers(1)
+            .talos_version(NEW),
+    )
+    .await;
+    let image = "ghcr.io/siderolabs/installer:v1.14.1";
+    let upgrade = || {
+        ClusterUpgrade::to(&sim.client, image)
+            .track(TrackOptions::new(Duration::from_secs(20)).interval(Duration::from_millis(30)))
+    };
+    let missing = CallFault::on_node("10.5.0.5").method("Pull").calls(..=1);
+    let missing = missing.status(Code::NotFound, "no such image");
+    sim.cluster.inject(missing).expect("a fault");
+    let error = upgrade().start().await.expect_err("no image for the last");
+    let UpgradeError::Node { node, source, report } = &error else {
+        panic!("{}", chain(&error));
+    };
+    assert_eq!(node.as_str(), "10.5.0.5");
+    assert!(matches!(source, NodeUpgradeError::Pull(_)), "{}", chain(source));
+    assert!(
+        report.nodes[..3]
+            .iter()
+            .all(|node| node.outcome == NodeOutcome::NotStarted && !node.prepared),
+        "{report}"
+    );
+    let touched = |call: &&RecordedCall| matches!(call.name(), "Upgrade" | "Reboot");
+    let calls = sim.cluster.requests().all();
+    assert_eq!(calls.iter().filter(touched).count(), 0);
+
+    upgrade().start().await.expect("now it is there");
+    let calls = sim.cluster.requests().all();
+    let first = calls.iter().find(touched).expect("upgraded").number;
+    let pulls = calls.iter().filter(|call| call.name() == "Pull");
+    let before: BTreeSet<_> = pulls
+        .filter(|call| call.number < first)
+        .filter_map(|call| call.node())
+        .collect();
+    assert_eq!(before.len(), 4, "{before:?}");
+    assert_eq!(versions(&sim).await, ["v1.14.1"; 4]);
+}
+
+#[tokio::test]
+async fn a_release_that_does_not_take_the_kubernetes_of_a_node_is_refused() {
+    let sim = Sim::of(three()).await;
+    let kubelet = |image: &str| {
+        let spec = KubeletConfigSpec {
+            image: image.to_owned(),
+            ..KubeletConfigSpec::default()
+        };
+        SimResource::new("KubeletConfigs.kubernetes.talos.dev", "kubelet").proto(&spec)
+    };
+    let resources = |index| sim.cluster.node(index).resources();
+    resources(0).put(kubelet("ghcr.io/siderolabs/kubelet:v1.34.2"));
+    resources(3).put(kubelet("ghcr.io/siderolabs/kubelet:v1.30.9@sha256:00"));
+    let upgrade = quick(&sim);
+    let plan = upgrade.plan().await.expect("a plan");
+    let of = |name: &str| {
+        let mut nodes = plan.nodes.iter();
+        nodes
+            .find(|node| node.node.name().as_str() == name)
+            .expect("is one")
+    };
+    assert_eq!(of("10.5.0.2").kubernetes.as_deref(), Some("v1.34.2"));
+    assert_eq!(of("10.5.0.3").kubernetes, None);
+    assert!(matches!(
+        of("10.5.0.5").step,
+        PlannedStep::Refused(PathRefusal::Kubernetes { .. })
+    ));
+    let error = upgrade.start().await.expect_err("too old");
+    assert!(matches!(error, UpgradeError::PathNotAllowed { .. }), "{error}");
+    assert!(chain(&error).contains("v1.30.9"), "{}", chain(&error));
+    assert_eq!(sim.cluster.requests().attempts("Upgrade"), 0);
 }
 
 #[tokio::test]
