@@ -149,7 +149,11 @@ fn in_maintenance(sim: &Sim, index: usize, fingerprint: &str) -> Node {
 }
 
 fn with_configurations(sim: &Sim) -> ClusterBootstrap {
-    (0..4).fold(quick(sim), |bootstrap, index| {
+    configured(sim, quick(sim))
+}
+
+fn configured(sim: &Sim, bootstrap: ClusterBootstrap) -> ClusterBootstrap {
+    (0..sim.cluster.nodes().len()).fold(bootstrap, |bootstrap, index| {
         let machine = sim.cluster.node(index);
         let fingerprint = machine.fingerprint().expect("a certificate");
         bootstrap.configure(
@@ -180,6 +184,48 @@ async fn machines_in_maintenance_are_configured_and_become_a_cluster() {
     let done = limited("a bootstrap", run.finish()).await.expect("up");
     assert!(!done.bootstrapped && done.configured.is_empty(), "{done:?}");
     assert_eq!(sim.cluster.requests().attempts("ApplyConfiguration"), 0);
+}
+
+#[tokio::test]
+async fn machines_get_their_configurations_once_with_a_cut_at_every_step() {
+    let outcomes = every_step(
+        async || Sim::of(SimCluster::builder().workers(1).maintenance(..)).await,
+        async |sim| {
+            let bootstrap = ClusterBootstrap::of([sim.node(0)])
+                .workers([sim.node(1)])
+                .timeout(Duration::from_secs(20))
+                .interval(Duration::from_millis(30));
+            configured(sim, bootstrap).start().await
+        },
+        |_| true,
+        async |sim| {
+            for index in 0..2 {
+                sim.cluster.node(index).wait_until_ready().await;
+            }
+            // One for each machine, and the one that was cut.
+            assert!(sim.cluster.requests().attempts("ApplyConfiguration") <= 3);
+        },
+    )
+    .await;
+    assert!(
+        outcomes
+            .iter()
+            .any(|outcome| outcome.cut.method.ends_with("/ApplyConfiguration")),
+        "{outcomes:#?}"
+    );
+    assert!(
+        outcomes.iter().all(|outcome| outcome.failure.is_none()),
+        "{outcomes:#?}"
+    );
+}
+
+#[tokio::test]
+async fn machines_of_an_older_release_become_a_cluster_as_well() {
+    let sim = Sim::of(unconfigured().talos_version("v1.12.9")).await;
+    let run = with_configurations(&sim).start();
+    let done = limited("a bootstrap", run.finish()).await.expect("up");
+    assert_eq!((done.configured.len(), done.bootstrapped), (4, true));
+    assert_eq!(sim.node(3).version().await.expect("answered").tag(), "v1.12.9");
 }
 
 #[tokio::test]
