@@ -40,7 +40,8 @@ impl Core {
         }
         // If there is a connection at all, it is to be avoided.
         let failed = waited.is_some_and(|round| self.failed_round >= round);
-        if (failed || !patient)
+        let fruitless = waited.is_some_and(|round| self.fruitless_round >= round);
+        if (failed || fruitless || !patient)
             && let Some(picked) = self.use_ready(&[], now)
         {
             return picked;
@@ -50,7 +51,7 @@ impl Core {
         }
         let round = self.join_round(avoid, now);
         self.advance(now);
-        if self.failed_round >= round {
+        if self.failed_round >= round || self.fruitless_round >= round {
             return self.use_ready(&[], now).unwrap_or(Pick::Failed);
         }
         Pick::Wait { round }

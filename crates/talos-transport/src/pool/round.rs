@@ -110,7 +110,8 @@ impl Core {
         self.conclude_round();
     }
 
-    /// Ends a round that has nothing left to try and nothing to wait for.
+    /// Ends a round that has nothing left to try and nothing to wait for. If there is a connection, it was only to be
+    /// avoided, and there is nothing better than it: that fails no call.
     pub(super) fn conclude_round(&mut self) {
         let Some(round) = &self.round else {
             return;
@@ -119,8 +120,12 @@ impl Core {
         if round.awaited.is_empty() && exhausted {
             let number = round.number;
             self.round = None;
-            self.failed_round = number;
-            self.command(Command::RoundFailed(number));
+            if self.ready.is_empty() {
+                self.failed_round = number;
+                self.command(Command::RoundFailed(number));
+            } else {
+                self.fruitless_round = number;
+            }
             self.wake();
         }
     }

@@ -60,7 +60,10 @@ pub(crate) struct Core {
     pub(super) turn: usize,
     pub(super) round: Option<Round>,
     pub(super) rounds: u64,
+    /// The last round that left calls without a connection.
     pub(super) failed_round: u64,
+    /// The last round that found nothing better than a connection to be avoided.
+    pub(super) fruitless_round: u64,
     /// Endpoints to connect because somebody asked, whatever their state.
     pub(super) wanted: VecDeque<Id>,
     attempts: u64,
@@ -103,6 +106,7 @@ impl Core {
             round: None,
             rounds: 0,
             failed_round: 0,
+            fruitless_round: 0,
             wanted: VecDeque::new(),
             attempts: 0,
             in_flight: 0,

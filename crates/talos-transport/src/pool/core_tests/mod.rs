@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use self::world::{Event, Outcome, World, event, policy};
+use self::world::{Event, Fate, Outcome, World, event, policy};
 use super::endpoint_state::Phase;
 use super::pick::{Pick, PickPolicy};
 use super::round::{BACKGROUND_DIALS, ROUND_LIMIT, SPARE_LIFE};
@@ -292,6 +292,36 @@ fn nothing_ejected_is_waited_for_while_an_avoided_endpoint_is_connected() {
         panic!()
     };
     assert!(matches!(world.pick(&[id], None, true), Pick::Use(used, _) if used == id));
+}
+
+#[test]
+fn that_there_is_nothing_better_fails_no_call_once_what_there_was_is_gone() {
+    // One is ejected, so there is nothing to try instead of the other.
+    let mut world = World::new(PickPolicy::StickyWithFailover, 2);
+    let Pick::Wait { round } = world.pick(&[], None, true) else {
+        panic!()
+    };
+    world.finish(0, Outcome::Fails);
+    world.finish(0, Outcome::Connects);
+    let (id, _) = world.open[0];
+    assert!(matches!(world.pick(&[id], None, true), Pick::Use(..)));
+    world.act(&Event::Connection(0, Fate::Retired));
+    // Who waited for the first round looks only now.
+    assert!(matches!(world.pick(&[], Some(round), true), Pick::Wait { .. }));
+
+    // One is tried instead of the other, and fails.
+    let mut world = World::new(PickPolicy::StickyWithFailover, 2);
+    world.pick(&[], None, true);
+    world.finish(0, Outcome::Connects);
+    let (id, _) = world.open[0];
+    let Pick::Wait { round } = world.pick(&[id], None, true) else {
+        panic!()
+    };
+    world.finish(0, Outcome::Fails);
+    world.act(&Event::Connection(0, Fate::Retired));
+    assert!(matches!(world.pick(&[id], Some(round), true), Pick::Wait { .. }));
+    world.finish(0, Outcome::Fails);
+    assert_eq!(world.pending.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id]);
 }
 
 #[test]

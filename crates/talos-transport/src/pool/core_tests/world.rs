@@ -120,7 +120,7 @@ impl World {
             }
             Pick::Wait { round } => {
                 assert!(!wanted && (patient || !any), "a connected endpoint was not used");
-                assert!(!self.core.failed_round.gt(&round));
+                assert!(self.core.failed_round < round && self.core.fruitless_round < round);
             }
             Pick::Failed => assert!(!any),
         }
