@@ -190,6 +190,7 @@ fn resource(
             const NAMESPACE: &'static str = {:?};
             const DEFAULT_ID: Option<&'static str> = {id};
             const SENSITIVE: bool = {};
+            const SPELLED: bool = true;
             const SINCE: Option<talos_proto::methods::Release> = {since};
 
             fn decode(spec: crate::resource::RawSpec) -> Result<Self, crate::resource::DecodeError> {{ {decode} }}

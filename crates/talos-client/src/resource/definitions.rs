@@ -163,6 +163,7 @@ impl Resources<'_> {
             place: Place {
                 namespace: definition.0.default_namespace.clone(),
                 kind: definition.0.resource_type.clone(),
+                spelled: true,
             },
             definition: definition.clone(),
         }

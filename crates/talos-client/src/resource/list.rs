@@ -75,7 +75,8 @@ impl<T: Item> ListRequest<T> {
     /// # Errors
     ///
     /// `PermissionDenied` for a sensitive type without `os:admin`, and for a type or namespace that the node
-    /// does not have; `InvalidArgument` for an expression that is none; and every
+    /// does not have; `InvalidArgument` for an expression that is none; `InvalidInput` for a type of your own whose name is in
+    /// another case than on the node; and every
     /// [`ErrorKind`](crate::ErrorKind) of a call. Later ones arrive in the stream.
     ///
     /// # Cancel safety
@@ -88,6 +89,7 @@ impl<T: Item> ListRequest<T> {
         let Self {
             target, place, query, ..
         } = self;
+        target.check_spelling(&place).await?;
         let message = Message {
             namespace: place.namespace,
             r#type: place.kind,

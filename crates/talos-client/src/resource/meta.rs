@@ -50,6 +50,7 @@ impl Resource for Namespace {
     const TYPE: &'static str = "Namespaces.meta.cosi.dev";
     const NAMESPACE: &'static str = "meta";
     const DEFAULT_ID: Option<&'static str> = None;
+    const SPELLED: bool = true;
 
     fn decode(spec: RawSpec) -> Result<Self, DecodeError> {
         let raw: proto::NamespaceSpec = convert::decode(&spec.proto, None)?;
@@ -63,6 +64,7 @@ impl Resource for ResourceDefinition {
     const TYPE: &'static str = "ResourceDefinitions.meta.cosi.dev";
     const NAMESPACE: &'static str = "meta";
     const DEFAULT_ID: Option<&'static str> = None;
+    const SPELLED: bool = true;
 
     fn decode(spec: RawSpec) -> Result<Self, DecodeError> {
         let raw: proto::ResourceDefinitionSpec = convert::decode(&spec.proto, None)?;

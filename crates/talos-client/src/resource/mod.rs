@@ -72,6 +72,7 @@ pub use state::{Conflict, NewResource, StateResources};
 pub use store::{Reflector, Store, StoreEvent};
 pub use watch::{Watch, WatchEvent, WatchRequest};
 
+use self::meta::ResourceDefinition;
 use crate::{
     Node,
     call::{CallInfo, Target},
@@ -83,6 +84,8 @@ use crate::{
 pub(crate) struct Place {
     pub(crate) namespace: String,
     pub(crate) kind: String,
+    /// Whether the type is spelled as nodes spell it.
+    pub(crate) spelled: bool,
 }
 
 impl Place {
@@ -90,6 +93,7 @@ impl Place {
         Self {
             namespace: R::NAMESPACE.to_owned(),
             kind: R::TYPE.to_owned(),
+            spelled: R::SPELLED,
         }
     }
 }
@@ -114,6 +118,34 @@ impl Target {
 
     /// Reads one resource.
     async fn get_resource<T: Item>(&self, place: Place, id: String) -> Result<T> {
+        self.check_spelling(&place).await?;
+        self.read_resource(place, id).await
+    }
+
+    /// Sees to it that a type in another case is an error: to nodes it is a type without any resources.
+    pub(crate) async fn check_spelling(&self, place: &Place) -> Result<()> {
+        if place.spelled {
+            return Ok(());
+        }
+        let definitions = Place::of::<ResourceDefinition>();
+        let definition =
+            self.read_resource::<Object<ResourceDefinition>>(definitions, place.kind.to_lowercase());
+        match definition.await {
+            Ok(definition) if definition.spec.resource_type != place.kind => {
+                let name = definition.spec.resource_type;
+                Err(
+                    Error::new(ErrorKind::InvalidInput, Origin::Local).with_message(format!(
+                        "there is no type {:?}, it is called {name:?}",
+                        place.kind
+                    )),
+                )
+            }
+            // Whatever is wrong shows in the call itself. Servers other than nodes have no definitions.
+            _ => Ok(()),
+        }
+    }
+
+    async fn read_resource<T: Item>(&self, place: Place, id: String) -> Result<T> {
         let request = GetRequest {
             namespace: place.namespace,
             r#type: place.kind,
@@ -168,7 +200,8 @@ impl<'a> Resources<'a> {
     ///
     /// # Errors
     ///
-    /// `NotFound` where it does not exist, `PermissionDenied` for a sensitive type without `os:admin` and
+    /// `NotFound` where it does not exist, `InvalidInput` for a type of your own whose name is in another case than on the
+    /// node, `PermissionDenied` for a sensitive type without `os:admin` and
     /// for a type that the node does not have, `Malformed` for a spec that does not decode, and every
     /// [`ErrorKind`] of a call.
     ///

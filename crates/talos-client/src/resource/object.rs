@@ -25,6 +25,9 @@ pub trait Resource: Sized + Send + Sync + Unpin + 'static {
     const SENSITIVE: bool = false;
     /// The first Talos release with it, if that is later than 1.8. Older nodes answer `PermissionDenied`.
     const SINCE: Option<Release> = None;
+    /// Whether `TYPE` is known to be spelled as nodes spell it. If not, they are asked, at the cost of a call.
+    #[doc(hidden)]
+    const SPELLED: bool = false;
 
     /// Reads the spec.
     ///

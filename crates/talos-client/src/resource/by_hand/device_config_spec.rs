@@ -20,6 +20,7 @@ impl Resource for DeviceConfigSpec {
     const TYPE: &'static str = "DeviceConfigSpecs.net.talos.dev";
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
+    const SPELLED: bool = true;
     const SENSITIVE: bool = true;
 
     fn decode(spec: RawSpec) -> Result<Self, DecodeError> {

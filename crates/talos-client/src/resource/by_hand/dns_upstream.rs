@@ -18,6 +18,7 @@ impl Resource for DnsUpstream {
     const TYPE: &'static str = "DNSUpstreams.net.talos.dev";
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
+    const SPELLED: bool = true;
     const SENSITIVE: bool = false;
 
     fn decode(spec: RawSpec) -> Result<Self, DecodeError> {

@@ -78,6 +78,7 @@ impl Resource for MachineConfig {
     const TYPE: &'static str = "MachineConfigs.config.talos.dev";
     const NAMESPACE: &'static str = "config";
     const DEFAULT_ID: Option<&'static str> = Some("v1alpha1");
+    const SPELLED: bool = true;
     const SENSITIVE: bool = true;
 
     fn decode(spec: RawSpec) -> Result<Self, DecodeError> {

@@ -24,6 +24,7 @@ impl Resource for MachineStatus {
     const TYPE: &'static str = "MachineStatuses.runtime.talos.dev";
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("machine");
+    const SPELLED: bool = true;
     const SENSITIVE: bool = false;
 
     fn decode(spec: RawSpec) -> Result<Self, DecodeError> {

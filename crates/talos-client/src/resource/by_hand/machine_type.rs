@@ -18,6 +18,7 @@ impl Resource for MachineType {
     const TYPE: &'static str = "MachineTypes.config.talos.dev";
     const NAMESPACE: &'static str = "config";
     const DEFAULT_ID: Option<&'static str> = Some("machine-type");
+    const SPELLED: bool = true;
     const SENSITIVE: bool = false;
 
     fn decode(spec: RawSpec) -> Result<Self, DecodeError> {

@@ -52,6 +52,7 @@ impl crate::resource::Resource for BlockDevice {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -81,6 +82,7 @@ impl crate::resource::Resource for BlockSymlink {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -171,6 +173,7 @@ impl crate::resource::Resource for DiscoveredVolume {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -201,6 +204,7 @@ impl crate::resource::Resource for DiscoveryRefreshRequest {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("refresh");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -230,6 +234,7 @@ impl crate::resource::Resource for DiscoveryRefreshStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -318,6 +323,7 @@ impl crate::resource::Resource for Disk {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -355,6 +361,7 @@ impl crate::resource::Resource for FsScrubSchedule {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -400,6 +407,7 @@ impl crate::resource::Resource for FsScrubStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -459,6 +467,7 @@ impl crate::resource::Resource for MountRequest {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -512,6 +521,7 @@ impl crate::resource::Resource for MountStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -562,6 +572,7 @@ impl crate::resource::Resource for SwapStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 11),
     );
@@ -598,6 +609,7 @@ impl crate::resource::Resource for SystemDisk {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("system-disk");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -632,6 +644,7 @@ impl crate::resource::Resource for UserDiskConfigStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("user-disks");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -697,6 +710,7 @@ impl crate::resource::Resource for VolumeConfig {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -713,6 +727,7 @@ impl crate::resource::Resource for VolumeLifecycle {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("volumes");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -764,6 +779,7 @@ impl crate::resource::Resource for VolumeMountRequest {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -817,6 +833,7 @@ impl crate::resource::Resource for VolumeMountStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -937,6 +954,7 @@ impl crate::resource::Resource for VolumeStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -974,6 +992,7 @@ impl crate::resource::Resource for VolumeTrimSchedule {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -1034,6 +1053,7 @@ impl crate::resource::Resource for ZswapStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("zswap");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 11),
     );

@@ -48,6 +48,7 @@ impl crate::resource::Resource for Affiliate {
     const NAMESPACE: &'static str = "cluster";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -104,6 +105,7 @@ impl crate::resource::Resource for DiscoveryConfig {
     const NAMESPACE: &'static str = "config";
     const DEFAULT_ID: Option<&'static str> = Some("cluster");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -133,6 +135,7 @@ impl crate::resource::Resource for Identity {
     const NAMESPACE: &'static str = "cluster";
     const DEFAULT_ID: Option<&'static str> = Some("local");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -166,6 +169,7 @@ impl crate::resource::Resource for Info {
     const NAMESPACE: &'static str = "cluster";
     const DEFAULT_ID: Option<&'static str> = Some("current");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -213,6 +217,7 @@ impl crate::resource::Resource for Member {
     const NAMESPACE: &'static str = "cluster";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

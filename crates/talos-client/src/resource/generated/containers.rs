@@ -62,6 +62,7 @@ impl crate::resource::Resource for ContainerSpec {
     const NAMESPACE: &'static str = "containers";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );

@@ -27,6 +27,7 @@ impl crate::resource::Resource for BaseRuntimeSpecConfig {
     const NAMESPACE: &'static str = "cri";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -60,6 +61,7 @@ impl crate::resource::Resource for CustomizationConfig {
     const NAMESPACE: &'static str = "cri";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -99,6 +101,7 @@ impl crate::resource::Resource for ImageCacheConfig {
     const NAMESPACE: &'static str = "cri";
     const DEFAULT_ID: Option<&'static str> = Some("image-cache");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -146,6 +149,7 @@ impl crate::resource::Resource for RegistryConfig {
     const NAMESPACE: &'static str = "cri";
     const DEFAULT_ID: Option<&'static str> = Some("registries");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -195,6 +199,7 @@ impl crate::resource::Resource for SeccompProfile {
     const NAMESPACE: &'static str = "cri";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

@@ -42,6 +42,7 @@ impl crate::resource::Resource for EtcdConfig {
     const NAMESPACE: &'static str = "etcd";
     const DEFAULT_ID: Option<&'static str> = Some("etcd");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -79,6 +80,7 @@ impl crate::resource::Resource for EtcdMember {
     const NAMESPACE: &'static str = "etcd";
     const DEFAULT_ID: Option<&'static str> = Some("local");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -133,6 +135,7 @@ impl crate::resource::Resource for EtcdSpec {
     const NAMESPACE: &'static str = "etcd";
     const DEFAULT_ID: Option<&'static str> = Some("etcd");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -176,6 +179,7 @@ impl crate::resource::Resource for PkiStatus {
     const NAMESPACE: &'static str = "etcd";
     const DEFAULT_ID: Option<&'static str> = Some("etcd");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

@@ -29,6 +29,7 @@ impl crate::resource::Resource for ExtensionStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

@@ -32,6 +32,7 @@ impl crate::resource::Resource for EtcFileSpec {
     const NAMESPACE: &'static str = "files";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -64,6 +65,7 @@ impl crate::resource::Resource for EtcFileStatus {
     const NAMESPACE: &'static str = "files";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

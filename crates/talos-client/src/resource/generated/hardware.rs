@@ -72,6 +72,7 @@ impl crate::resource::Resource for CpuCore {
     const NAMESPACE: &'static str = "hardware";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -126,6 +127,7 @@ impl crate::resource::Resource for MemoryModule {
     const NAMESPACE: &'static str = "hardware";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -181,6 +183,7 @@ impl crate::resource::Resource for PciDevice {
     const NAMESPACE: &'static str = "hardware";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -215,6 +218,7 @@ impl crate::resource::Resource for PciDriverRebindConfig {
     const NAMESPACE: &'static str = "hardware";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -249,6 +253,7 @@ impl crate::resource::Resource for PciDriverRebindStatus {
     const NAMESPACE: &'static str = "hardware";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -265,6 +270,7 @@ impl crate::resource::Resource for PcrStatus {
     const NAMESPACE: &'static str = "hardware";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -330,6 +336,7 @@ impl crate::resource::Resource for Processor {
     const NAMESPACE: &'static str = "hardware";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -383,6 +390,7 @@ impl crate::resource::Resource for SystemInformation {
     const NAMESPACE: &'static str = "hardware";
     const DEFAULT_ID: Option<&'static str> = Some("systeminformation");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

@@ -71,6 +71,7 @@ impl crate::resource::Resource for ApiServerConfig {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("kube-apiserver");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -110,6 +111,7 @@ impl crate::resource::Resource for AdmissionControlConfig {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("admission-control");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -141,6 +143,7 @@ impl crate::resource::Resource for AuditPolicyConfig {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("audit-policy");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -173,6 +176,7 @@ impl crate::resource::Resource for AuthenticationConfig {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("authentication-config");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -210,6 +214,7 @@ impl crate::resource::Resource for AuthorizationConfig {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("authorization");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -335,6 +340,7 @@ impl crate::resource::Resource for BootstrapManifestsConfig {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("manifests");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -370,6 +376,7 @@ impl crate::resource::Resource for ConfigStatus {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("static-pods");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -436,6 +443,7 @@ impl crate::resource::Resource for ControllerManagerConfig {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("kube-controller-manager");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -479,6 +487,7 @@ impl crate::resource::Resource for Endpoint {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -510,6 +519,7 @@ impl crate::resource::Resource for EtcdEncryptionConfig {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("k8s");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -546,6 +556,7 @@ impl crate::resource::Resource for ExtraManifestsConfig {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("extra-manifests");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -583,6 +594,7 @@ impl crate::resource::Resource for KubePrismConfig {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("k8s-loadbalancer-config");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -614,6 +626,7 @@ impl crate::resource::Resource for KubePrismEndpoints {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("k8s-cluster");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -648,6 +661,7 @@ impl crate::resource::Resource for KubePrismStatus {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("k8s-loadbalancer");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -722,6 +736,7 @@ impl crate::resource::Resource for KubeletConfig {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -760,6 +775,7 @@ impl crate::resource::Resource for KubeletKubeconfig {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 13),
     );
@@ -778,6 +794,7 @@ impl crate::resource::Resource for KubeletLifecycle {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -829,6 +846,7 @@ impl crate::resource::Resource for KubeletSpec {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -858,6 +876,7 @@ impl crate::resource::Resource for KubeletStatus {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -891,6 +910,7 @@ impl crate::resource::Resource for ManifestStatus {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("manifests");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -923,6 +943,7 @@ impl crate::resource::Resource for Manifest {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -957,6 +978,7 @@ impl crate::resource::Resource for NodeAnnotationSpec {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -973,6 +995,7 @@ impl crate::resource::Resource for NodeCordonedSpec {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("cordoned");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1008,6 +1031,7 @@ impl crate::resource::Resource for NodeIpConfig {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1039,6 +1063,7 @@ impl crate::resource::Resource for NodeIp {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1073,6 +1098,7 @@ impl crate::resource::Resource for NodeLabelSpec {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1119,6 +1145,7 @@ impl crate::resource::Resource for NodeStatus {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1156,6 +1183,7 @@ impl crate::resource::Resource for NodeTaintSpec {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1193,6 +1221,7 @@ impl crate::resource::Resource for Nodename {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1246,6 +1275,7 @@ impl crate::resource::Resource for SchedulerConfig {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("kube-scheduler");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1289,6 +1319,7 @@ impl crate::resource::Resource for SecretStatus {
     const NAMESPACE: &'static str = "controlplane";
     const DEFAULT_ID: Option<&'static str> = Some("static-pods");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1319,6 +1350,7 @@ impl crate::resource::Resource for StaticPodServerStatus {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = Some("static-pod-server-status");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1350,6 +1382,7 @@ impl crate::resource::Resource for StaticPodStatus {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1383,6 +1416,7 @@ impl crate::resource::Resource for StaticPod {
     const NAMESPACE: &'static str = "k8s";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

@@ -33,6 +33,7 @@ impl crate::resource::Resource for KubernetesAccessConfig {
     const NAMESPACE: &'static str = "config";
     const DEFAULT_ID: Option<&'static str> = Some("config");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

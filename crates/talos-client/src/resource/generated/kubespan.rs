@@ -64,6 +64,7 @@ impl crate::resource::Resource for KubeSpanConfig {
     const NAMESPACE: &'static str = "config";
     const DEFAULT_ID: Option<&'static str> = Some("kubespan");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -98,6 +99,7 @@ impl crate::resource::Resource for KubeSpanEndpoint {
     const NAMESPACE: &'static str = "kubespan";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -138,6 +140,7 @@ impl crate::resource::Resource for KubeSpanIdentity {
     const NAMESPACE: &'static str = "kubespan";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -179,6 +182,7 @@ impl crate::resource::Resource for KubeSpanPeerSpec {
     const NAMESPACE: &'static str = "kubespan";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -234,6 +238,7 @@ impl crate::resource::Resource for KubeSpanPeerStatus {
     const NAMESPACE: &'static str = "kubespan";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

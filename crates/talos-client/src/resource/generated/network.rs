@@ -49,6 +49,7 @@ impl crate::resource::Resource for AddressSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -111,6 +112,7 @@ impl crate::resource::Resource for AddressStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -175,6 +177,7 @@ impl crate::resource::Resource for BgpInstanceConfig {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -238,6 +241,7 @@ impl crate::resource::Resource for BgpPeerStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -269,6 +273,7 @@ impl crate::resource::Resource for DnsResolveCache {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -312,6 +317,7 @@ impl crate::resource::Resource for EthernetSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -370,6 +376,7 @@ impl crate::resource::Resource for EthernetStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -405,6 +412,7 @@ impl crate::resource::Resource for HardwareAddress {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -452,6 +460,7 @@ impl crate::resource::Resource for HostDnsConfig {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = Some("config");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -489,6 +498,7 @@ impl crate::resource::Resource for HostnameSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = Some("hostname");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -523,6 +533,7 @@ impl crate::resource::Resource for HostnameStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = Some("hostname");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -552,6 +563,7 @@ impl crate::resource::Resource for LinkAliasSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 12),
     );
@@ -583,6 +595,7 @@ impl crate::resource::Resource for LinkRefresh {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -674,6 +687,7 @@ impl crate::resource::Resource for LinkSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -827,6 +841,7 @@ impl crate::resource::Resource for LinkStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -884,6 +899,7 @@ impl crate::resource::Resource for NetworkStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = Some("status");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -927,6 +943,7 @@ impl crate::resource::Resource for NfTablesChain {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1012,6 +1029,7 @@ impl crate::resource::Resource for NodeAddressFilter {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1043,6 +1061,7 @@ impl crate::resource::Resource for NodeAddressSortAlgorithm {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = Some("default");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1078,6 +1097,7 @@ impl crate::resource::Resource for NodeAddress {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1127,6 +1147,7 @@ impl crate::resource::Resource for OperatorSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1188,6 +1209,7 @@ impl crate::resource::Resource for PlatformConfig {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 12),
     );
@@ -1260,6 +1282,7 @@ impl crate::resource::Resource for ProbeSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1294,6 +1317,7 @@ impl crate::resource::Resource for ProbeStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1337,6 +1361,7 @@ impl crate::resource::Resource for ResolverSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = Some("resolvers");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1374,6 +1399,7 @@ impl crate::resource::Resource for ResolverStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = Some("resolvers");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1446,6 +1472,7 @@ impl crate::resource::Resource for RouteSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1516,6 +1543,7 @@ impl crate::resource::Resource for RouteStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1577,6 +1605,7 @@ impl crate::resource::Resource for RoutingRuleSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 13),
     );
@@ -1637,6 +1666,7 @@ impl crate::resource::Resource for RoutingRuleStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 13),
     );
@@ -1670,6 +1700,7 @@ impl crate::resource::Resource for StaticHost {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -1710,6 +1741,7 @@ impl crate::resource::Resource for TimeServerSpec {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = Some("timeservers");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1745,6 +1777,7 @@ impl crate::resource::Resource for TimeServerStatus {
     const NAMESPACE: &'static str = "network";
     const DEFAULT_ID: Option<&'static str> = Some("timeservers");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

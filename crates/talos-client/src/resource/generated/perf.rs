@@ -48,6 +48,7 @@ impl crate::resource::Resource for CpuStats {
     const NAMESPACE: &'static str = "perf";
     const DEFAULT_ID: Option<&'static str> = Some("latest");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -224,6 +225,7 @@ impl crate::resource::Resource for MemoryStat {
     const NAMESPACE: &'static str = "perf";
     const DEFAULT_ID: Option<&'static str> = Some("latest");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

@@ -39,6 +39,7 @@ impl crate::resource::Resource for ApiServiceConfig {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("apid");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 13),
     );
@@ -72,6 +73,7 @@ impl crate::resource::Resource for BootId {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("boot-id");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -105,6 +107,7 @@ impl crate::resource::Resource for BootedEntry {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("bootedentry");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 11),
     );
@@ -136,6 +139,7 @@ impl crate::resource::Resource for DevicesStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("devices");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -171,6 +175,7 @@ impl crate::resource::Resource for Diagnostic {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -200,6 +205,7 @@ impl crate::resource::Resource for Environment {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 13),
     );
@@ -231,6 +237,7 @@ impl crate::resource::Resource for EventSinkConfig {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("event-sink");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -263,6 +270,7 @@ impl crate::resource::Resource for ExtensionServiceConfigStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -298,6 +306,7 @@ impl crate::resource::Resource for ExtensionServiceConfig {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -336,6 +345,7 @@ impl crate::resource::Resource for ImageFactorySchematic {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("image-factory-schematic");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -367,6 +377,7 @@ impl crate::resource::Resource for KernelCmdline {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("cmdline");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 11),
     );
@@ -403,6 +414,7 @@ impl crate::resource::Resource for KernelModuleSpec {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -450,6 +462,7 @@ impl crate::resource::Resource for KernelModuleStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -487,6 +500,7 @@ impl crate::resource::Resource for KernelParamDefaultSpec {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -522,6 +536,7 @@ impl crate::resource::Resource for KernelParamSpec {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -560,6 +575,7 @@ impl crate::resource::Resource for KernelParamStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -591,6 +607,7 @@ impl crate::resource::Resource for KmsgLogConfig {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("kmsg-log");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -636,6 +653,7 @@ impl crate::resource::Resource for LoadedKernelModule {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 11),
     );
@@ -654,6 +672,7 @@ impl crate::resource::Resource for MachineResetSignal {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("machine");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -693,6 +712,7 @@ impl crate::resource::Resource for MaintenanceServiceConfig {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("maintenance");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -709,6 +729,7 @@ impl crate::resource::Resource for MaintenanceServiceRequest {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("maintenance");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -741,6 +762,7 @@ impl crate::resource::Resource for MetaKey {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -770,6 +792,7 @@ impl crate::resource::Resource for MetaLoad {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("meta-loaded");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -817,6 +840,7 @@ impl crate::resource::Resource for MountStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -854,6 +878,7 @@ impl crate::resource::Resource for OomAction {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 12),
     );
@@ -920,6 +945,7 @@ impl crate::resource::Resource for PlatformMetadata {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("platformmetadata");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -936,6 +962,7 @@ impl crate::resource::Resource for RebootRequest {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("reboot-request");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -985,6 +1012,7 @@ impl crate::resource::Resource for SbomItem {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 11),
     );
@@ -1039,6 +1067,7 @@ impl crate::resource::Resource for SecurityState {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("securitystate");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1073,6 +1102,7 @@ impl crate::resource::Resource for ServicePid {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 13),
     );
@@ -1113,6 +1143,7 @@ impl crate::resource::Resource for UnattendedInstallStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("unattended-install");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -1144,6 +1175,7 @@ impl crate::resource::Resource for UniqueMachineToken {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("unique-machine-token");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1178,6 +1210,7 @@ impl crate::resource::Resource for Version {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("version");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1213,6 +1246,7 @@ impl crate::resource::Resource for WatchdogTimerConfig {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("timer");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -1250,6 +1284,7 @@ impl crate::resource::Resource for WatchdogTimerStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

@@ -38,6 +38,7 @@ impl crate::resource::Resource for ApiCertificate {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("api");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -76,6 +77,7 @@ impl crate::resource::Resource for CertSan {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -108,6 +110,7 @@ impl crate::resource::Resource for EncryptionSalt {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("salt");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 11),
     );
@@ -141,6 +144,7 @@ impl crate::resource::Resource for EtcdRootSecret {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("etcd");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -181,6 +185,7 @@ impl crate::resource::Resource for EtcdSecret {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("etcd");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -225,6 +230,7 @@ impl crate::resource::Resource for KubeletSecret {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("kubelet");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -265,6 +271,7 @@ impl crate::resource::Resource for KubernetesDynamicCert {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("k8s-dynamic-certs");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -367,6 +374,7 @@ impl crate::resource::Resource for KubernetesRootSecret {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("k8s");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -408,6 +416,7 @@ impl crate::resource::Resource for KubernetesSecret {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("k8s-certs");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -440,6 +449,7 @@ impl crate::resource::Resource for MaintenanceRootSecret {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("maintenance");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -486,6 +496,7 @@ impl crate::resource::Resource for OsRootSecret {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("os");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -520,6 +531,7 @@ impl crate::resource::Resource for TrustdCertificate {
     const NAMESPACE: &'static str = "secrets";
     const DEFAULT_ID: Option<&'static str> = Some("trustd");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

@@ -46,6 +46,7 @@ impl crate::resource::Resource for ImageVerificationRule {
     const NAMESPACE: &'static str = "security";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 13),
     );
@@ -82,6 +83,7 @@ impl crate::resource::Resource for TufTrustedRoot {
     const NAMESPACE: &'static str = "security";
     const DEFAULT_ID: Option<&'static str> = Some("trusted_root.json");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 13),
     );

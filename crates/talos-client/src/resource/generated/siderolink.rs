@@ -39,6 +39,7 @@ impl crate::resource::Resource for SiderolinkConfig {
     const NAMESPACE: &'static str = "config";
     const DEFAULT_ID: Option<&'static str> = Some("siderolink");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -79,6 +80,7 @@ impl crate::resource::Resource for SiderolinkStatus {
     const NAMESPACE: &'static str = "config";
     const DEFAULT_ID: Option<&'static str> = Some("siderolink-status");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -120,6 +122,7 @@ impl crate::resource::Resource for SiderolinkTunnel {
     const NAMESPACE: &'static str = "config";
     const DEFAULT_ID: Option<&'static str> = Some("siderolink-tunnel");
     const SENSITIVE: bool = true;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

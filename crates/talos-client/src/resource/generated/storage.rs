@@ -45,6 +45,7 @@ impl crate::resource::Resource for LvmLogicalVolumeSpec {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -186,6 +187,7 @@ impl crate::resource::Resource for LvmLogicalVolumeStatus {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -222,6 +224,7 @@ impl crate::resource::Resource for LvmPhysicalVolumeSpec {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -313,6 +316,7 @@ impl crate::resource::Resource for LvmPhysicalVolumeStatus {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -344,6 +348,7 @@ impl crate::resource::Resource for LvmRefreshRequest {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = Some("refresh");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -381,6 +386,7 @@ impl crate::resource::Resource for LvmValidationError {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -418,6 +424,7 @@ impl crate::resource::Resource for LvmVolumeGroupSpec {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -530,6 +537,7 @@ impl crate::resource::Resource for LvmVolumeGroupStatus {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -569,6 +577,7 @@ impl crate::resource::Resource for MdArraySpec {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -632,6 +641,7 @@ impl crate::resource::Resource for MdArrayStatus {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );
@@ -663,6 +673,7 @@ impl crate::resource::Resource for MdRefreshRequest {
     const NAMESPACE: &'static str = "storage";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = Some(
         talos_proto::methods::Release::new(1, 14),
     );

@@ -47,6 +47,7 @@ impl crate::resource::Resource for AdjtimeStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("node");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -91,6 +92,7 @@ impl crate::resource::Resource for TimeStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = Some("node");
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

@@ -11,6 +11,7 @@ impl crate::resource::Resource for AcquireConfigSpec {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -28,6 +29,7 @@ impl crate::resource::Resource for AcquireConfigStatus {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,
@@ -67,6 +69,7 @@ impl crate::resource::Resource for Service {
     const NAMESPACE: &'static str = "runtime";
     const DEFAULT_ID: Option<&'static str> = None;
     const SENSITIVE: bool = false;
+    const SPELLED: bool = true;
     const SINCE: Option<talos_proto::methods::Release> = None;
     fn decode(
         spec: crate::resource::RawSpec,

@@ -48,6 +48,7 @@ impl Client {
             place: Place {
                 namespace: namespace.into(),
                 kind: kind.into(),
+                spelled: true,
             },
             owner: String::new(),
         }

@@ -43,6 +43,10 @@ pub(crate) enum Told<T> {
 }
 
 impl Core {
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
+    }
+
     pub(super) fn new(
         place: Place,
         id: Option<String>,
@@ -206,6 +210,7 @@ mod tests {
         let place = Place {
             namespace: "n".to_owned(),
             kind: "T".to_owned(),
+            spelled: true,
         };
         Core::new(place, id.map(str::to_owned), Query::default(), start, false)
     }
