@@ -8,6 +8,8 @@ mod cluster;
 mod cosi;
 mod error;
 pub mod fault;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 mod machine_config;
 mod machined;
 mod network;

@@ -9,6 +9,8 @@ use super::{SimCluster, kubeconfig};
 use crate::clock::Moment;
 use crate::error::SimError;
 use crate::fault::FaultBook;
+#[cfg(feature = "kubernetes")]
+use crate::kubernetes::{Door, Kubernetes};
 use crate::network::addressing::{self, Listen};
 use crate::network::endpoint::Endpoint;
 use crate::network::machine::Blueprint;
@@ -44,6 +46,8 @@ pub struct SimClusterBuilder {
     bootstrapped: bool,
     authority: Option<AuthorityPem>,
     maintenance: (Bound<usize>, Bound<usize>),
+    #[cfg(feature = "kubernetes")]
+    kubernetes: bool,
 }
 
 /// An authority that is brought along.
@@ -77,6 +81,8 @@ impl Default for SimClusterBuilder {
             bootstrapped: true,
             authority: None,
             maintenance: (Bound::Excluded(0), Bound::Excluded(0)),
+            #[cfg(feature = "kubernetes")]
+            kubernetes: false,
         }
     }
 }
@@ -194,6 +200,15 @@ impl SimClusterBuilder {
         self
     }
 
+    /// Whether the cluster serves the Kubernetes API, at the address in its kubeconfig: see
+    /// [`kubernetes`](crate::kubernetes). All nodes come into being when the cluster starts. Default: it does
+    /// not, and nothing listens there.
+    #[cfg(feature = "kubernetes")]
+    pub fn kubernetes(mut self, on: bool) -> Self {
+        self.kubernetes = on;
+        self
+    }
+
     /// Starts all nodes; they answer when this returns.
     ///
     /// Must be called within a Tokio runtime, which runs the nodes until the cluster is dropped.
@@ -221,9 +236,18 @@ impl SimClusterBuilder {
         let token = secrets.trustd_token.clone();
         let waits = |index: usize| self.maintenance.contains(&index);
         let bootstrapped = self.bootstrapped && !(0..self.control_planes).all(waits);
+        let listen = self.listen.resolve();
+        #[cfg(feature = "kubernetes")]
+        let door = match self.kubernetes {
+            true => Some(Door::open(listen)?),
+            false => None,
+        };
+        let server = format!("https://{}:6443", addressing::node_address(0));
+        #[cfg(feature = "kubernetes")]
+        let server = door.as_ref().map_or(server, |door| door.url.clone());
         let facts = Arc::new(ClusterFacts::new(
             self.name.clone(),
-            kubeconfig::render(&self.name, addressing::node_address(0), &secrets.kubernetes)?,
+            kubeconfig::render(&self.name, &server, &secrets.kubernetes)?,
             secrets,
             self.tag.clone(),
             bootstrapped,
@@ -234,7 +258,6 @@ impl SimClusterBuilder {
             timings: self.timings,
         };
         let rng = SimRng::new(self.seed);
-        let listen = self.listen.resolve();
         let boot = Moment::now().shifted(UPTIME, true);
         let mut plans = Vec::with_capacity(count);
         for index in 0..count {
@@ -273,6 +296,10 @@ impl SimClusterBuilder {
             if !bootstrapped || waits(machine.index) {
                 machine.node().go_on();
             }
+        }
+        #[cfg(feature = "kubernetes")]
+        if let Some(door) = door {
+            Kubernetes::start(&network, door, &self.extra_names, rng.fork("kubernetes"))?;
         }
         Ok(SimCluster { network })
     }

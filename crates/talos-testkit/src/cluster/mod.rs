@@ -4,7 +4,7 @@ mod builder;
 mod control;
 mod faults;
 mod handle;
-mod kubeconfig;
+pub(crate) mod kubeconfig;
 mod life;
 pub(crate) mod mains;
 mod talosconfig;
@@ -99,6 +99,22 @@ impl SimCluster {
     #[must_use]
     pub fn requests(&self) -> &Recorder {
         &self.network.recorder
+    }
+
+    /// The administrator's kubeconfig, as the RPC `Kubeconfig` returns it. Nothing listens at the address in it,
+    /// unless the cluster serves the Kubernetes API (feature `kubernetes`).
+    #[must_use]
+    pub fn kubeconfig(&self) -> &str {
+        &self.network.facts.kubeconfig
+    }
+
+    /// The Kubernetes of the cluster; `None` unless it was
+    /// [switched on](SimClusterBuilder::kubernetes).
+    #[cfg(feature = "kubernetes")]
+    #[must_use]
+    pub fn kubernetes(&self) -> Option<crate::kubernetes::SimKubernetes> {
+        let kubernetes = self.network.facts.kubernetes()?;
+        Some(crate::kubernetes::SimKubernetes::new(Arc::clone(kubernetes)))
     }
 
     /// The resources of all nodes, to change them everywhere.

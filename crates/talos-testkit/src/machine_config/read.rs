@@ -147,6 +147,34 @@ impl MachineConfig {
             .collect()
     }
 
+    /// Taints that the Kubernetes node registers with: keys, and `value:effect` or the effect alone.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn node_taints(&self) -> Vec<(String, String)> {
+        if let Some(document) = self.one("KubeNodeConfig") {
+            let entries = document.get("taints").into_iter().flat_map(Value::entries);
+            return entries
+                .map(|(key, value)| (key.clone(), value.text().unwrap_or_default().to_owned()))
+                .collect();
+        }
+        let listed = self
+            .legacy()
+            .and_then(|value| value.at(&["machine", "nodeTaints"]));
+        let entries = listed.into_iter().flat_map(Value::entries);
+        let mut taints: Vec<_> = entries
+            .map(|(key, value)| (key.clone(), value.text().unwrap_or_default().to_owned()))
+            .collect();
+        let open = self
+            .legacy()
+            .is_some_and(|legacy| legacy.is_true(&["cluster", "allowSchedulingOnControlPlanes"]));
+        if self.role() == Some(MachineRole::ControlPlane) && !open {
+            taints.push((
+                "node-role.kubernetes.io/control-plane".to_owned(),
+                "NoSchedule".to_owned(),
+            ));
+        }
+        taints
+    }
+
     /// Further names and addresses of the machine's server certificate.
     pub(crate) fn cert_sans(&self) -> Vec<String> {
         let listed = self.legacy().and_then(|value| value.at(&["machine", "certSANs"]));

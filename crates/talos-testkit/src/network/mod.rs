@@ -203,6 +203,10 @@ impl Network {
         for machine in &self.machines {
             machine.end();
         }
+        #[cfg(feature = "kubernetes")]
+        if let Some(kubernetes) = self.facts.kubernetes() {
+            kubernetes.end();
+        }
         self.tasks.close();
     }
 

@@ -139,6 +139,17 @@ impl PodTable {
         *self.pods.lock() = Some(pods);
     }
 
+    /// Whether a test has set pods, and no container of this name runs in them.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn lacks(&self, container: &str) -> bool {
+        let runs = |pod: &SimPod| {
+            let is_it = |one: &SimContainer| one.name == container && one.state == ContainerState::Running;
+            pod.ready && pod.containers.iter().any(is_it)
+        };
+        let pods = self.pods.lock();
+        pods.as_ref().is_some_and(|pods| !pods.iter().any(runs))
+    }
+
     fn all(&self, node: &Node) -> Vec<SimPod> {
         self.pods.lock().clone().unwrap_or_else(|| default_pods(node))
     }

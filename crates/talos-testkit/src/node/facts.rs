@@ -9,6 +9,8 @@ use tokio::sync::watch;
 use super::etcd::EtcdCluster;
 use super::resources::collection::Collection;
 use super::{MachineRole, Node};
+#[cfg(feature = "kubernetes")]
+use crate::kubernetes::Kubernetes;
 use crate::machine_config::{ConfigPlan, Install, MachineConfig};
 use crate::network::{Network, addressing};
 use crate::pki::CertificateAuthority;
@@ -17,7 +19,7 @@ use crate::secrets::Secrets;
 use crate::sync::Guarded;
 
 /// The Kubernetes release of generated configurations.
-const KUBERNETES: &str = "1.36.0";
+pub(crate) const KUBERNETES: &str = "1.36.0";
 
 /// A configuration as a resource: its id, whether the spec is YAML, and whose it is.
 type ConfigResource = (&'static str, bool, MachineRole);
@@ -45,6 +47,8 @@ pub(crate) struct ClusterFacts {
     pub(crate) bootstrapped: watch::Sender<bool>,
     /// The network of the machines, set when there is one.
     network: OnceLock<Weak<Network>>,
+    #[cfg(feature = "kubernetes")]
+    kubernetes: OnceLock<Arc<Kubernetes>>,
 }
 
 impl ClusterFacts {
@@ -67,6 +71,8 @@ impl ClusterFacts {
             etcd: EtcdCluster::default(),
             bootstrapped: watch::Sender::new(bootstrapped),
             network: OnceLock::new(),
+            #[cfg(feature = "kubernetes")]
+            kubernetes: OnceLock::new(),
         }
     }
 
@@ -74,6 +80,19 @@ impl ClusterFacts {
     pub(crate) fn connect(&self, network: Weak<Network>) {
         let connected = self.network.set(network);
         debug_assert!(connected.is_ok(), "a cluster has one network");
+    }
+
+    /// Says that the cluster has a Kubernetes API. Done once, when it starts.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn set_kubernetes(&self, kubernetes: Arc<Kubernetes>) {
+        let set = self.kubernetes.set(kubernetes);
+        debug_assert!(set.is_ok(), "a cluster has one Kubernetes");
+    }
+
+    /// The Kubernetes API of the cluster, if it serves one.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn kubernetes(&self) -> Option<&Arc<Kubernetes>> {
+        self.kubernetes.get()
     }
 
     /// Says that a member of etcd runs.

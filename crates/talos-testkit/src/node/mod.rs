@@ -32,7 +32,7 @@ pub(crate) mod volumes;
 
 pub(crate) mod boot;
 pub(crate) mod config;
-mod facts;
+pub(crate) mod facts;
 mod live;
 
 use std::net::IpAddr;
@@ -203,6 +203,9 @@ pub(crate) struct Node {
     /// Whether clients count as coming through SideroLink.
     pub(crate) siderolink: Guarded<bool>,
     host: OnceLock<Box<dyn Host>>,
+    /// Whether the machine has cordoned its own Kubernetes node in this boot.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) cordoned: Guarded<bool>,
     /// Cancelled when the machine goes down; `None` while it is down.
     power: Guarded<Option<CancellationToken>>,
     rng: SimRng,
@@ -283,6 +286,8 @@ impl Node {
             }),
             siderolink: Guarded::default(),
             host: OnceLock::new(),
+            #[cfg(feature = "kubernetes")]
+            cordoned: Guarded::default(),
             power: Guarded::default(),
             identity,
             cluster,
@@ -381,15 +386,19 @@ impl Node {
     /// Begins a life of the machine and returns the token that ends with it; `None` if it is up already.
     pub(crate) fn power_on(&self) -> Option<CancellationToken> {
         let mut power = self.power.lock();
-        power
+        let life = power
             .is_none()
-            .then(|| power.insert(CancellationToken::new()).clone())
+            .then(|| power.insert(CancellationToken::new()).clone());
+        drop(power);
+        self.events.wake();
+        life
     }
 
     /// Ends the machine's life: everything that holds its token stops.
     pub(crate) fn power_off(&self) {
         if let Some(life) = self.power.lock().take() {
             life.cancel();
+            self.events.wake();
         }
     }
 

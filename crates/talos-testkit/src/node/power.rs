@@ -277,6 +277,10 @@ impl Node {
         self.events.restart();
         self.services.clear();
         *self.boot_id.lock() = self.next_rng().uuid();
+        #[cfg(feature = "kubernetes")]
+        {
+            *self.cordoned.lock() = false;
+        }
         let staged = self.take_staged_upgrade();
         let release = self.installation.lock().boot(staged);
         if let Some(tag) = release {

@@ -88,6 +88,12 @@ impl Node {
         !self.unmet.lock().contains_key(&ReadyCondition::Time)
     }
 
+    /// Whether the Kubernetes node counts as ready, as far as the machine waits for that.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn is_node_ready(&self) -> bool {
+        !self.unmet.lock().contains_key(&ReadyCondition::NodeReady)
+    }
+
     /// Finds out the time, once the network is up.
     pub(super) fn synchronize_clock(self: &Arc<Self>) {
         let node = Arc::clone(self);

@@ -132,7 +132,7 @@ impl CertificateAuthority {
         let key = PrivateKey::generate(spec.key_algorithm)?;
         let template = Template {
             organizations: spec.organizations.clone(),
-            common_name: None,
+            common_name: spec.common_name.clone(),
             other_names: Vec::new(),
             validity: spec.validity.absolute(),
             key_usage: DIGITAL_SIGNATURE,

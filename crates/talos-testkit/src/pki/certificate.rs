@@ -10,7 +10,7 @@ use super::spec::ExtendedKeyUsage;
 use super::{PkiError, der};
 use crate::clock::Moment;
 
-const OID_COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+pub(super) const OID_COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 pub(crate) const OID_ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 pub(super) const OID_SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];
 const OID_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];

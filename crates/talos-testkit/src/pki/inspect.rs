@@ -1,6 +1,6 @@
 //! What `apid` reads from a certificate that a client presents.
 
-use super::certificate::{OID_EXTENDED_KEY_USAGE, OID_ORGANIZATION};
+use super::certificate::{OID_COMMON_NAME, OID_EXTENDED_KEY_USAGE, OID_ORGANIZATION};
 use super::der::{self, Reader};
 use super::spec::ExtendedKeyUsage;
 
@@ -9,6 +9,8 @@ use super::spec::ExtendedKeyUsage;
 pub(crate) struct LeafFacts {
     /// Organizations of the subject: the caller's roles.
     pub(crate) organizations: Vec<String>,
+    /// The common name of the subject, which only Kubernetes reads.
+    pub(crate) common_name: Option<String>,
     /// Whether the Extended Key Usage list is exactly `[clientAuth]`.
     pub(crate) client_auth_only: bool,
 }
@@ -23,7 +25,9 @@ impl LeafFacts {
         for _algorithm_issuer_validity in 0..3 {
             fields.expect(der::SEQUENCE)?;
         }
-        let organizations = organizations(fields.expect(der::SEQUENCE)?)?;
+        let subject = fields.expect(der::SEQUENCE)?;
+        let organizations = names(subject, OID_ORGANIZATION)?;
+        let common_name = names(subject, OID_COMMON_NAME)?.pop();
         let mut client_auth_only = false;
         while let Some((tag, contents)) = fields.next() {
             if tag == der::context(3) {
@@ -32,21 +36,23 @@ impl LeafFacts {
         }
         Some(Self {
             organizations,
+            common_name,
             client_auth_only,
         })
     }
 }
 
-fn organizations(subject: &[u8]) -> Option<Vec<String>> {
+/// All names of one type in a subject.
+fn names(subject: &[u8], wanted: &[u8]) -> Option<Vec<String>> {
     let mut found = Vec::new();
     let mut relative_names = Reader::new(subject);
     while let Some((_, relative_name)) = relative_names.next() {
         let mut attributes = Reader::new(relative_name);
         while let Some((_, attribute)) = attributes.next() {
             let mut attribute = Reader::new(attribute);
-            let is_organization = attribute.expect(der::OBJECT_ID)? == OID_ORGANIZATION;
+            let is_wanted = attribute.expect(der::OBJECT_ID)? == wanted;
             let (_, value) = attribute.next()?;
-            if is_organization {
+            if is_wanted {
                 found.push(String::from_utf8_lossy(value).into_owned());
             }
         }

@@ -47,6 +47,7 @@ impl ExtendedKeyUsage {
 #[must_use]
 pub struct ClientCertSpec {
     pub(crate) organizations: Vec<String>,
+    pub(crate) common_name: Option<String>,
     pub(crate) validity: ValidityWindow,
     pub(crate) extended_key_usage: Vec<ExtendedKeyUsage>,
     pub(crate) key_algorithm: KeyAlgorithm,
@@ -70,10 +71,18 @@ impl ClientCertSpec {
         organizations.sort();
         Self {
             organizations,
+            common_name: None,
             validity: ValidityWindow::For(YEAR),
             extended_key_usage: vec![ExtendedKeyUsage::ClientAuth],
             key_algorithm: KeyAlgorithm::default(),
         }
+    }
+
+    /// Adds a common name, which is the name of the user where Kubernetes reads the certificate. Talos does not
+    /// look at it. Default: none.
+    pub fn common_name(mut self, name: impl Into<String>) -> Self {
+        self.common_name = Some(name.into());
+        self
     }
 
     /// Lets the certificate expire after `duration`. Default: 365 days.

@@ -69,6 +69,13 @@ pub(super) async fn run(node: &Arc<Node>, task: &str, job: &Job) -> Result<(), T
                 node.installation.lock().upgrade(tag);
             }
         }
+        #[cfg(feature = "kubernetes")]
+        "cordonAndDrainNode" => {
+            if let Some(kubernetes) = node.cluster.kubernetes() {
+                *node.cordoned.lock() = true;
+                Arc::clone(kubernetes).drain(node).await;
+            }
+        }
         "leaveEtcd" => node.leave_etcd().await,
         "resetSystemDisk" => node.wipe_system_disk(),
         "resetSystemDiskSpec" => {
