@@ -124,6 +124,7 @@ impl Watch {
                 }
             };
             tokio::select! {
+                biased;
                 changed = self.signals.changed() => self.over = changed.is_err(),
                 () = limit => {
                     self.over = true;

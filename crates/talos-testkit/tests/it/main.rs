@@ -17,6 +17,8 @@ mod files;
 mod health;
 mod images;
 mod kernel;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod lifecycle;
 #[cfg(unix)]
 mod local;
