@@ -88,9 +88,8 @@ impl State {
             }
             let on = text(object, "/spec/nodeName");
             let machine = self.machine(on).filter(|machine| machine.kubelet);
-            let runs = |component: &str| {
-                machine.is_none_or(|machine| machine.components.iter().any(|one| *one == component))
-            };
+            let runs =
+                |component: &str| machine.is_none_or(|machine| machine.components.contains(&component));
             let orphan = self.store.get(&Key::node(on)).is_none();
             if orphan || !runs(text(object, "/metadata/labels/k8s-app")) {
                 stale.push(key.clone());
@@ -187,7 +186,7 @@ impl State {
                 // The machine may not be there any more when the pod starts, so that its speed does not count.
                 let pause = node.as_deref().and_then(|node| self.machine(node));
                 let pause = pause
-                    .or(self.machines.first())
+                    .or_else(|| self.machines.first())
                     .map_or(now, |machine| now + machine.timings.task);
                 spec.node = node;
                 self.create(Key::pod(&spec.namespace, name), Some(id.clone()), spec, pause);

@@ -151,7 +151,14 @@ impl PodTable {
     }
 
     fn all(&self, node: &Node) -> Vec<SimPod> {
-        self.pods.lock().clone().unwrap_or_else(|| default_pods(node))
+        let set = self.pods.lock().clone();
+        #[cfg(feature = "kubernetes")]
+        let set = set.or_else(|| {
+            node.cluster
+                .kubernetes()
+                .map(|kubernetes| kubernetes.pods_on(node))
+        });
+        set.unwrap_or_else(|| default_pods(node))
     }
 }
 

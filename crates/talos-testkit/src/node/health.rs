@@ -74,10 +74,10 @@ pub(crate) const CHECKS: [(&str, Check); 16] = [
     ("all k8s nodes to report", View::kubelets),
     ("all control plane static pods to be running", View::static_pods),
     ("all control plane components to be ready", View::static_pods),
-    ("all k8s nodes to report ready", View::kubelets),
+    ("all k8s nodes to report ready", View::nodes_ready),
     ("kube-proxy to report ready", |view| view.pods("kube-proxy")),
     ("coredns to report ready", |view| view.pods("coredns")),
-    ("all k8s nodes to report schedulable", View::kubelets),
+    ("all k8s nodes to report schedulable", View::nodes_schedulable),
 ];
 
 /// The cluster at one moment.
@@ -236,6 +236,30 @@ impl View {
             (node.services.state("kubelet") != Some(ServiceState::Running))
                 .then(|| format!("{name}: node is not ready"))
         })
+    }
+
+    fn nodes_ready(&self) -> Verdict {
+        #[cfg(feature = "kubernetes")]
+        if let Some(problem) = self
+            .cluster
+            .kubernetes()
+            .and_then(|kubernetes| kubernetes.unready())
+        {
+            return Verdict::Waiting(problem);
+        }
+        self.kubelets()
+    }
+
+    fn nodes_schedulable(&self) -> Verdict {
+        #[cfg(feature = "kubernetes")]
+        if let Some(problem) = self
+            .cluster
+            .kubernetes()
+            .and_then(|kubernetes| kubernetes.unschedulable())
+        {
+            return Verdict::Waiting(problem);
+        }
+        self.kubelets()
     }
 
     fn static_pods(&self) -> Verdict {

@@ -104,6 +104,7 @@ impl Node {
         if derived.role.is_some() {
             let cluster = derived.cluster.as_deref().unwrap_or(&self.cluster.name);
             self.resources.put(special::cluster_info(cluster));
+            self.resources.put(special::nodename(&self.current_identity()));
         }
         let labels = self.resources.collection("k8s", special::NODE_LABEL.name);
         let wanted: BTreeSet<_> = derived.labels.iter().map(|(key, _)| key.as_str()).collect();

@@ -8,7 +8,7 @@ use talos_proto::definitions::cluster::{IdentitySpec, InfoSpec};
 use talos_proto::definitions::enums::{
     NethelpersAddressSortAlgorithm, RuntimeFipsState, RuntimeSeLinuxState,
 };
-use talos_proto::definitions::k8s::NodeLabelSpecSpec;
+use talos_proto::definitions::k8s::{NodeLabelSpecSpec, NodenameSpec};
 use talos_proto::definitions::network::{NodeAddressSpec, StatusSpec};
 use talos_proto::definitions::runtime::{PlatformMetadataSpec, SecurityStateSpec};
 use talos_proto::definitions::time::StatusSpec as TimeStatusSpec;
@@ -59,6 +59,11 @@ pub(crate) const NODE_LABEL: ResourceKind = ResourceKind {
     name: "NodeLabelSpecs.k8s.talos.dev",
     namespace: "k8s",
     owner: "k8s.NodeLabelSpecController",
+};
+pub(crate) const NODENAME: ResourceKind = ResourceKind {
+    name: "Nodenames.kubernetes.talos.dev",
+    namespace: "k8s",
+    owner: "k8s.NodenameController",
 };
 const TIME_STATUS: ResourceKind = ResourceKind {
     name: "TimeStatuses.v1alpha1.talos.dev",
@@ -161,6 +166,20 @@ pub(crate) fn node_label(key: &str, value: &str) -> Draft {
     yaml.entry("key", key);
     yaml.entry("value", value);
     draft(&NODE_LABEL, key, &spec, yaml.finish())
+}
+
+/// The name of the Kubernetes node.
+pub(crate) fn nodename(identity: &Identity) -> Draft {
+    let spec = NodenameSpec {
+        nodename: identity.hostname.to_lowercase(),
+        hostname_version: "1".to_owned(),
+        skip_node_registration: false,
+    };
+    let mut yaml = Yaml::default();
+    yaml.entry("nodename", &spec.nodename);
+    yaml.entry("hostnameVersion", &spec.hostname_version);
+    yaml.raw("skipNodeRegistration", "false");
+    draft(&NODENAME, "nodename", &spec, yaml.finish())
 }
 
 pub(crate) fn cluster_info(name: &str) -> Draft {

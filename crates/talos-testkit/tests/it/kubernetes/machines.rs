@@ -1,7 +1,12 @@
 //! What happens to machines, seen in Kubernetes.
 
 use serde_json::json;
-use talos_proto::machine::{BootstrapRequest, RebootRequest, ResetRequest, ShutdownRequest};
+use talos_proto::cluster::HealthCheckRequest;
+use talos_proto::common::ContainerDriver;
+use talos_proto::cosi::resource::GetRequest;
+use talos_proto::machine::{
+    BootstrapRequest, ContainersRequest, RebootRequest, ResetRequest, ShutdownRequest,
+};
 use talos_testkit::kubernetes::{KubePod, SimKubernetes};
 use talos_testkit::{ReadyCondition, ServiceState, SimCluster, SimNode};
 
@@ -205,6 +210,80 @@ async fn a_reset_leaves_a_node_that_nobody_reports() {
     soon(worker.wait_for_event(|_| worker.is_in_maintenance())).await;
     becomes(&kubernetes, "sim-worker-1", "Unknown").await;
     assert!(kubernetes.node("sim-worker-1").unwrap().unschedulable);
+}
+
+#[tokio::test]
+async fn talos_sees_the_same_pods_and_nodes() {
+    let cluster = small().await;
+    let (api, kubernetes) = (Api::admin(&cluster), of(&cluster));
+    kubernetes.add_pod(KubePod::new("default", "one").on_node("10.5.0.3"));
+    let wire = Wire::admin(&cluster, &cluster.node(1)).await;
+    let request = ContainersRequest {
+        namespace: "k8s.io".to_owned(),
+        driver: ContainerDriver::Cri.into(),
+    };
+    let pods = || async {
+        let reply = wire
+            .machine()
+            .containers(request.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        let containers = reply.messages.into_iter().flat_map(|message| message.containers);
+        let mut pods: Vec<String> = containers.map(|container| container.pod_id).collect();
+        pods.dedup();
+        pods
+    };
+    let seen = |kubernetes: &SimKubernetes| {
+        let pods = kubernetes.pods().into_iter();
+        let here = pods.filter(|pod| pod.node.as_deref() == Some("sim-worker-1") && pod.phase == "Running");
+        here.map(|pod| format!("{}/{}", pod.namespace, pod.name))
+            .collect::<Vec<_>>()
+    };
+    assert!(seen(&kubernetes).contains(&"default/one".to_owned()));
+    assert_eq!(pods().await, seen(&kubernetes));
+    assert_eq!(api.evict("default", "one").await.0, 201);
+    soon(kubernetes.wait_until(|kubernetes| kubernetes.pod("default", "one").is_none())).await;
+    assert_eq!(pods().await, seen(&kubernetes));
+
+    let state = wire.state();
+    let id = GetRequest {
+        namespace: "k8s".to_owned(),
+        r#type: "Nodenames.kubernetes.talos.dev".to_owned(),
+        id: "nodename".to_owned(),
+        ..GetRequest::default()
+    };
+    let found = { state }.get(id).await.unwrap().into_inner().resource.unwrap();
+    assert!(
+        found
+            .spec
+            .unwrap()
+            .yaml_spec
+            .starts_with("nodename: sim-worker-1\n")
+    );
+
+    kubernetes.set_unschedulable("sim-worker-1", true);
+    let plane = Wire::admin(&cluster, &cluster.node(0)).await;
+    let check = HealthCheckRequest {
+        wait_timeout: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
+        ..HealthCheckRequest::default()
+    };
+    let mut lines = plane.cluster().health_check(check).await.unwrap().into_inner();
+    let expected =
+        "waiting for all k8s nodes to report schedulable: some nodes are not schedulable: [\"sim-worker-1\"]";
+    loop {
+        let line = soon(lines.message())
+            .await
+            .unwrap()
+            .expect("the check waits")
+            .message;
+        if line == expected {
+            break;
+        }
+    }
 }
 
 #[tokio::test]
