@@ -100,6 +100,29 @@ fn it_announces_a_talosconfig_and_endpoints() {
 }
 
 #[test]
+fn it_serves_kubernetes_where_its_kubeconfig_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kubeconfig");
+    std::fs::write(&path, "an older one").unwrap();
+    let mut sim = Sim::start(&["--kubernetes", "--kubeconfig-out", path.to_str().unwrap()]);
+    let url = sim.line("kubernetes");
+    assert!(text(&path).contains(&format!("server: {url}\n")));
+    std::net::TcpStream::connect(url.strip_prefix("https://").unwrap()).unwrap();
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    assert_eq!(
+        folder.path().read_dir().unwrap().count(),
+        1,
+        "nothing else is left"
+    );
+    let error = failure(&["--kubeconfig-out", "/nowhere/at/all/kubeconfig"]);
+    assert!(error.contains("writing /nowhere/at/all/kubeconfig: "), "{error}");
+}
+
+#[test]
 fn machines_in_maintenance_come_with_fingerprints_and_configurations() {
     let folder = tempfile::tempdir().unwrap();
     let mut sim = Sim::start(&[

@@ -69,6 +69,14 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) maintenance: bool,
 
+    /// Serve the Kubernetes API, too; it is at the address in the kubeconfig of the nodes, which is printed
+    #[arg(long)]
+    pub(crate) kubernetes: bool,
+
+    /// Where to write the administrator's kubeconfig
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig_out: Option<PathBuf>,
+
     /// Folder for machine configurations that make a node a part of the cluster: `controlplane.yaml` and
     /// `worker.yaml`
     #[arg(long, value_name = "FOLDER")]
@@ -115,6 +123,9 @@ impl Args {
         }
         if !self.cert_sans.is_empty() {
             builder = builder.cert_sans(&self.cert_sans);
+        }
+        if self.kubernetes {
+            builder = builder.kubernetes(true);
         }
         if self.maintenance {
             builder = builder.maintenance(..);

@@ -93,6 +93,12 @@ async fn run(args: Args) -> Result<(), Failure> {
             error: error.into(),
         })?;
     }
+    if let Some(path) = &args.kubeconfig_out {
+        write_private(path, cluster.kubeconfig()).map_err(|error| Place {
+            what: format!("writing {}", path.display()),
+            error: error.into(),
+        })?;
+    }
     announce(&cluster, &home)?;
     let outcome = serve(&cluster, scenario.as_ref(), &mut signals).await;
     tracing::info!("stopping");
@@ -131,6 +137,9 @@ fn announce(cluster: &SimCluster, home: &Home) -> Result<(), Failure> {
         .map(|index| cluster.node(index))
         .collect();
     let _ = writeln!(text, "endpoints: {}", cluster.endpoints().join(","));
+    if let Some(kubernetes) = cluster.kubernetes() {
+        let _ = writeln!(text, "kubernetes: {}", kubernetes.url());
+    }
     // Those of many workers say little, and cost an open socket each.
     for node in nodes.iter().take(32) {
         let endpoint = node.try_socket_addr()?;
@@ -154,6 +163,25 @@ fn announce(cluster: &SimCluster, home: &Home) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Writes a file that only its owner may read, in the place of one that is there.
+fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&new)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let written = written.and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        // What could not be written is of no use, and the first error says more than another one.
+        let _ = std::fs::remove_file(&new);
+    }
+    written
+}
+
 /// Writes a configuration for each role that the cluster has, readable by the owner only.
 fn write_machine_configs(cluster: &SimCluster, folder: &std::path::Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
@@ -164,12 +192,10 @@ fn write_machine_configs(cluster: &SimCluster, folder: &std::path::Path) -> std:
         if !written.insert(role) {
             continue;
         }
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(folder.join(format!("{role}.yaml")))?;
-        file.write_all(node.generated_machine_config().as_bytes())?;
+        write_private(
+            &folder.join(format!("{role}.yaml")),
+            &node.generated_machine_config(),
+        )?;
     }
     Ok(())
 }
