@@ -12,9 +12,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Always TLS 1.2 or 1.3 with ALPN `h2`. The cryptography comes from the provider named in the configuration, else from
-//! the process default, else from the one compiled in (feature `ring` before `aws-lc-rs`); nothing is installed as the
-//! process default.
+//! Always TLS 1.2 or 1.3, with ALPN `h2` unless told otherwise. The cryptography comes from the provider named in the
+//! configuration, else from the process default, else from the one compiled in (feature `ring` before `aws-lc-rs`); nothing
+//! is installed as the process default.
 
 mod der;
 mod digest;
@@ -25,6 +25,7 @@ mod identity;
 mod pem;
 pub(crate) mod provider;
 mod rotate;
+mod stream;
 pub(crate) mod time;
 mod verification;
 pub(crate) mod verify;
@@ -68,6 +69,7 @@ pub struct TlsConfigBuilder {
     identity: Option<Identity>,
     server_name: Option<String>,
     provider: Option<Arc<CryptoProvider>>,
+    protocols: Vec<Vec<u8>>,
 }
 
 impl TlsConfig {
@@ -78,6 +80,7 @@ impl TlsConfig {
             identity: None,
             server_name: None,
             provider: None,
+            protocols: vec![b"h2".to_vec()],
         }
     }
 
@@ -131,6 +134,13 @@ impl TlsConfigBuilder {
         self
     }
 
+    /// Offers these protocols by ALPN, the most wanted first, for [`TlsConfig::connect`]. Default: `h2`, which a
+    /// channel needs.
+    pub fn protocols(mut self, names: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
+        self.protocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Checks everything that can be checked without a server.
     ///
     /// # Errors
@@ -143,6 +153,7 @@ impl TlsConfigBuilder {
             identity,
             server_name,
             provider,
+            protocols,
         } = self;
         let provider = provider::resolve(provider.as_ref())?;
         let server_name = match server_name {
@@ -165,7 +176,7 @@ impl TlsConfigBuilder {
             }
             None => builder.with_no_client_auth(),
         };
-        client.alpn_protocols = vec![b"h2".to_vec()];
+        client.alpn_protocols = protocols;
         Ok(TlsConfig {
             client: Arc::new(client),
             server_name,
