@@ -23,7 +23,7 @@ mod save;
 mod talosconfig;
 mod watch;
 
-#[cfg(feature = "siderov1")]
+#[cfg(any(feature = "siderov1", feature = "kube"))]
 pub(crate) use context::decode_base64;
 pub(crate) use reload::{Given, Reloader, Source};
 #[cfg(any(all(feature = "archive", feature = "machine"), feature = "siderov1"))]

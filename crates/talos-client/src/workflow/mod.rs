@@ -13,6 +13,7 @@
 //! | the kubeconfig in a file that has others in it | [`kubeconfig`] |
 //! | another machine configuration, by patches, on trial or for good | [`machine_config`] |
 //! | certificates that last, and ones that may do less | [`credentials`] |
+//! | pods moved away from a node, and to know when it is ready again | `kubernetes`, with the feature `kube` |
 //! | what somebody needs to find out what is wrong, in one file | `support`, with the feature `support-bundle` |
 //!
 //! Every workflow may be run again after a failure, or after a program that was interrupted: it looks at what is done
@@ -23,6 +24,8 @@ pub mod credentials;
 pub mod etcd;
 pub mod health;
 pub mod kubeconfig;
+#[cfg(feature = "kube")]
+pub mod kubernetes;
 pub mod machine_config;
 mod run;
 #[cfg(feature = "support-bundle")]

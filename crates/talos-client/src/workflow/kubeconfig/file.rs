@@ -43,7 +43,7 @@ struct Entry {
 }
 
 /// Reads a kubeconfig; an empty text is one without entries.
-pub(super) fn read(text: &str, origin: &KubeconfigOrigin) -> Result<Value, KubeconfigError> {
+pub(in crate::workflow) fn read(text: &str, origin: &KubeconfigOrigin) -> Result<Value, KubeconfigError> {
     let malformed = |line, column, reason: String| KubeconfigError::Malformed {
         origin: origin.clone(),
         line,

@@ -43,6 +43,8 @@ mod lock;
 mod merge;
 
 pub use error::{KubeconfigError, KubeconfigOrigin};
+#[cfg(feature = "kube")]
+pub(in crate::workflow) use file::read;
 
 /// How a kubeconfig is put into a file. Cheap to clone, and may be used many times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
