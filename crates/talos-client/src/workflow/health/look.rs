@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct Scope {
     pub(super) control_planes: Vec<Node>,
     pub(super) workers: Vec<Node>,
+    #[cfg(feature = "kube")]
+    pub(super) kubernetes: Option<crate::workflow::kubernetes::Kubernetes>,
 }
 
 /// What a try has found.
@@ -88,8 +90,21 @@ pub(super) async fn look(check: Check, scope: &Scope) -> Found {
         | Check::KubernetesNodesReady
         | Check::KubeProxy
         | Check::CoreDns
-        | Check::Schedulable => Found::Skip(SkipReason::NeedsKubernetes),
+        | Check::Schedulable => kubernetes(check, scope).await,
     }
+}
+
+#[cfg(feature = "kube")]
+async fn kubernetes(check: Check, scope: &Scope) -> Found {
+    match &scope.kubernetes {
+        Some(kubernetes) => super::kubernetes::look(check, scope, kubernetes).await,
+        None => Found::Skip(SkipReason::NeedsKubernetes),
+    }
+}
+
+#[cfg(not(feature = "kube"))]
+async fn kubernetes(_: Check, _: &Scope) -> Found {
+    Found::Skip(SkipReason::NeedsKubernetes)
 }
 
 /// Asks all of them, and finds the first problem in their order. It applies if it does to any.
@@ -116,7 +131,7 @@ where
 }
 
 /// Another certificate or role is not found by waiting.
-fn of_error(error: Error) -> Found {
+pub(super) fn of_error(error: Error) -> Found {
     if error.is_denied() && !error.is_not_forwarded() || error.is_invalid_input() {
         Found::Refused(error)
     } else {

@@ -23,11 +23,14 @@
 //! # }
 //! ```
 //!
-//! Six of the checks ask the Kubernetes API, which this library does not: they are reported as
-//! [skipped](Verdict::Skipped), never as passed, so a report says what it does not know. `Node::health_check` makes them.
+//! Six of the checks ask the Kubernetes API. They are made if `ClusterHealth::kubernetes` says how, which takes the feature
+//! `kube`; else they are reported as [skipped](Verdict::Skipped), never as passed, so a report says what it does not know.
+//! `Node::health_check` makes them as well.
 
 mod check;
 mod error;
+#[cfg(feature = "kube")]
+mod kubernetes;
 mod look;
 mod run;
 

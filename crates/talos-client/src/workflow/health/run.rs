@@ -23,6 +23,8 @@ pub struct ClusterHealth {
     nodes: Option<(Vec<Node>, Vec<Node>)>,
     timeout: Duration,
     interval: Duration,
+    #[cfg(feature = "kube")]
+    kubernetes: Option<crate::workflow::kubernetes::Kubernetes>,
 }
 
 /// What became of the checks, in their order.
@@ -47,7 +49,7 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkipReason {
-    /// Only the Kubernetes API could tell, which this library does not ask.
+    /// Only the Kubernetes API could tell, and nobody said that it may be asked.
     NeedsKubernetes,
     /// The cluster does not have what is to be checked.
     NotConfigured,
@@ -68,6 +70,8 @@ impl ClusterHealth {
             nodes: None,
             timeout: Self::DEFAULT_TIMEOUT,
             interval: Duration::from_secs(5),
+            #[cfg(feature = "kube")]
+            kubernetes: None,
         }
     }
 
@@ -93,6 +97,14 @@ impl ClusterHealth {
     /// Sets the time between two tries of a check, which is also what a try may take at least 5 s of. Default: 5 s.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Makes the six checks that ask the Kubernetes API as well. They are skipped for
+    /// [`NotConfigured`](SkipReason::NotConfigured) if the cluster has no Kubernetes. Default: they are not made.
+    #[cfg(feature = "kube")]
+    pub fn kubernetes(mut self, kubernetes: &crate::workflow::kubernetes::Kubernetes) -> Self {
+        self.kubernetes = Some(kubernetes.clone());
         self
     }
 
@@ -134,7 +146,12 @@ impl ClusterHealth {
             tell(ConditionStatus::Checking);
             let mut last = String::new();
             let verdict = loop {
-                let attempt = Instant::now() + self.interval.max(LEAST_ATTEMPT);
+                let least = if check == Check::KubernetesNodes {
+                    FIRST_OF_KUBERNETES
+                } else {
+                    LEAST_ATTEMPT
+                };
+                let attempt = Instant::now() + self.interval.max(least);
                 let found = timeout_at(attempt.min(deadline), look(check, &scope)).await;
                 let reason = match found {
                     Ok(Found::Met) => break Verdict::Passed,
@@ -190,6 +207,8 @@ impl ClusterHealth {
             return Ok(Scope {
                 control_planes: nodes(control_planes),
                 workers: nodes(workers),
+                #[cfg(feature = "kube")]
+                kubernetes: self.kubernetes.clone(),
             });
         }
         let members = loop {
@@ -214,6 +233,8 @@ impl ClusterHealth {
         Ok(Scope {
             control_planes: nodes(handles(control_planes)),
             workers: nodes(handles(workers)),
+            #[cfg(feature = "kube")]
+            kubernetes: self.kubernetes.clone(),
         })
     }
 }
@@ -247,6 +268,9 @@ impl fmt::Display for SkipReason {
 
 /// A try has at least this long.
 const LEAST_ATTEMPT: Duration = Duration::from_secs(5);
+
+/// The first one that asks Kubernetes also fetches the kubeconfig, and waits for connections.
+const FIRST_OF_KUBERNETES: Duration = Duration::from_secs(30);
 
 /// Longer than anybody waits.
 const FAR: Duration = Duration::from_secs(86_400 * 365);

@@ -39,17 +39,24 @@ mod connector;
 mod drain;
 mod error;
 mod node;
+mod objects;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::Mutex;
 
+#[cfg(feature = "support-bundle")]
+pub(in crate::workflow) use self::node::chain;
 pub use self::{
     drain::{
         DrainError, DrainOptions, DrainProgress, DrainReport, PodLeft, PodName, PodProblem, PodSkip,
         PodSkipReason,
     },
     error::KubernetesError,
+};
+pub(in crate::workflow) use self::{
+    node::{name_of, persist},
+    objects::{DaemonSet, Deployment, Node as KubeNode, Pod},
 };
 /// The client library underneath.
 pub use kube;

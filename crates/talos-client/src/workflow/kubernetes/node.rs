@@ -2,7 +2,6 @@
 
 use std::{future::Future, time::Duration};
 
-use k8s_openapi::api::core::v1::Node as KubeNode;
 use kube::{
     Api,
     api::{Patch, PatchParams},
@@ -10,7 +9,7 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Kubernetes, KubernetesError};
+use super::{Kubernetes, KubernetesError, objects::Node as KubeNode};
 use crate::{Node, resource::k8s::Nodename};
 
 /// On nodes that an upgrade has cordoned and has to uncordon, whichever process goes on with it.
@@ -120,8 +119,8 @@ impl Kubernetes {
     /// Cordons a node. With `mark`, a cordon of ours can be told from one that was there.
     pub(super) async fn keep_pods_away(&self, name: &str, mark: bool) -> Result<Cordon, KubernetesError> {
         self.change(name, |node| {
-            if is_cordoned(node) {
-                return Err(if is_marked(node) {
+            if node.is_cordoned() {
+                return Err(if node.has_annotation(CORDONED) {
                     Cordon::Ours
                 } else {
                     Cordon::Foreign
@@ -144,7 +143,7 @@ impl Kubernetes {
         any: bool,
     ) -> Result<bool, KubernetesError> {
         let unchanged = self.change(name, |node| {
-            let due = is_marked(node) || any && is_cordoned(node);
+            let due = node.has_annotation(CORDONED) || any && node.is_cordoned();
             let patch = json!({
                 "metadata": {"annotations": {CORDONED: null}},
                 "spec": {"unschedulable": null},
@@ -158,7 +157,7 @@ impl Kubernetes {
     pub(in crate::workflow) async fn is_left_cordoned(&self, name: &str) -> Result<bool, KubernetesError> {
         let nodes = self.nodes().await?;
         let node = self.find(&what(name), &nodes, name).await?;
-        Ok(node.is_some_and(|node| is_marked(&node)))
+        Ok(node.is_some_and(|node| node.has_annotation(CORDONED)))
     }
 
     /// Changes a node as it is, and not as it may have become meanwhile. What `decide` returns as an error means that
@@ -234,7 +233,7 @@ impl Kubernetes {
         };
         let look = async { self.find(&what(name), &self.nodes().await?, name).await };
         match look.await {
-            Ok(Some(found)) => Ok(not_ready(&found, boot.as_deref())),
+            Ok(Some(found)) => Ok(found.not_ready(boot.as_deref())),
             Ok(None) => Ok(Some("Kubernetes does not know it yet".to_owned())),
             Err(error) if error.is_retriable() => Ok(Some(chain(&error))),
             Err(error) => Err(error),
@@ -281,83 +280,4 @@ pub(in crate::workflow) fn chain(error: &dyn std::error::Error) -> String {
 
 fn what(name: &str) -> String {
     format!("node {name}")
-}
-
-pub(in crate::workflow) fn is_cordoned(node: &KubeNode) -> bool {
-    let spec = node.spec.as_ref();
-    spec.and_then(|spec| spec.unschedulable).unwrap_or_default()
-}
-
-fn is_marked(node: &KubeNode) -> bool {
-    let annotations = node.metadata.annotations.as_ref();
-    annotations.is_some_and(|annotations| annotations.contains_key(CORDONED))
-}
-
-/// Why a node is not ready; with `boot`, what Kubernetes shows of another boot does not count.
-pub(in crate::workflow) fn not_ready(node: &KubeNode, boot: Option<&str>) -> Option<String> {
-    let status = node.status.as_ref();
-    let conditions = status.and_then(|status| status.conditions.as_ref());
-    let ready = conditions.and_then(|all| all.iter().find(|condition| condition.type_ == "Ready"));
-    let Some(ready) = ready else {
-        return Some("it has not said yet whether it is ready".to_owned());
-    };
-    if ready.status != "True" {
-        let reason = ready.reason.as_deref().unwrap_or("NotReady");
-        let message = ready.message.as_deref().unwrap_or_default();
-        return Some(format!("{reason}: {message}"));
-    }
-    let seen = status.and_then(|status| status.node_info.as_ref());
-    let seen = seen.map(|info| info.boot_id.as_str()).filter(|id| !id.is_empty());
-    match (seen, boot) {
-        (Some(seen), Some(boot)) if seen != boot => {
-            Some("Kubernetes still shows what was before the reboot".to_owned())
-        }
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(value: Value) -> KubeNode {
-        serde_json::from_value(value).expect("a node")
-    }
-
-    #[test]
-    fn a_node_is_ready_when_it_says_so_after_this_boot() {
-        let of = |status: &str, boot: &str| {
-            node(json!({"metadata": {}, "status": {
-                "conditions": [
-                    {"type": "DiskPressure", "status": "False"},
-                    {"type": "Ready", "status": status, "reason": "KubeletNotReady", "message": "no network"},
-                ],
-                "nodeInfo": {
-                    "architecture": "", "bootID": boot, "containerRuntimeVersion": "", "kernelVersion": "",
-                    "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "",
-                    "osImage": "", "systemUUID": "",
-                },
-            }}))
-        };
-        assert_eq!(not_ready(&of("True", "b"), Some("b")), None);
-        assert_eq!(not_ready(&of("True", "b"), None), None);
-        assert_eq!(not_ready(&of("True", ""), Some("b")), None);
-        let stale = not_ready(&of("True", "a"), Some("b")).expect("another boot");
-        assert!(stale.contains("before the reboot"), "{stale}");
-        let network = not_ready(&of("False", "b"), Some("b")).expect("not ready");
-        assert_eq!(network, "KubeletNotReady: no network");
-        assert!(not_ready(&node(json!({"metadata": {}})), None).is_some());
-    }
-
-    #[test]
-    fn cordons_of_ours_have_a_mark() {
-        let ours = node(json!({
-            "metadata": {"annotations": {CORDONED: "true"}},
-            "spec": {"unschedulable": true},
-        }));
-        let foreign = node(json!({"metadata": {}, "spec": {"unschedulable": true}}));
-        let none = node(json!({"metadata": {}}));
-        assert_eq!([&ours, &foreign, &none].map(is_cordoned), [true, true, false]);
-        assert_eq!([&ours, &foreign, &none].map(is_marked), [true, false, false]);
-    }
 }

@@ -208,7 +208,7 @@ impl<'a> Collection<'a> {
 
     fn fail(&mut self, part: &str, error: &Error) {
         self.failures.push(SupportFailure {
-            node: self.node.name().clone(),
+            node: Some(self.node.name().clone()),
             part: part.to_owned(),
             reason: format!("{error:#}"),
         });

@@ -14,7 +14,8 @@
 //! | `resources/TYPE.yaml` | every resource; those of types for administrators without their specs |
 //! | `dependencies.dot`, `mounts`, `devices`, `io`, `processes` | state |
 //!
-//! Objects of Kubernetes are not collected.
+//! and in `kubernetesResources`, where `SupportBundle::kubernetes` says how they can be had (feature `kube`), `nodes.yaml` and
+//! `systemPods.yaml`, the pods in the namespace `kube-system`.
 //!
 //! ```
 //! use talos_client::workflow::support::SupportBundle;
@@ -49,6 +50,8 @@ use crate::{
 
 mod archive;
 mod collect;
+#[cfg(feature = "kube")]
+mod kubernetes;
 mod redact;
 mod text;
 
@@ -60,6 +63,8 @@ use self::archive::Archive;
 pub struct SupportBundle {
     nodes: Nodes,
     wanted: Wanted,
+    #[cfg(feature = "kube")]
+    kubernetes: Option<crate::workflow::kubernetes::Kubernetes>,
 }
 
 /// What of a node is wanted.
@@ -73,9 +78,9 @@ struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SupportProgress {
-    /// From this node.
-    pub node: NodeName,
-    /// Which of the nodes it is, counted from 1.
+    /// From this node; `None` for what belongs to the whole cluster, which comes last.
+    pub node: Option<NodeName>,
+    /// Which of the nodes it is, counted from 1; as many as there are for the whole cluster.
     pub number: usize,
     /// How many nodes there are.
     pub of: usize,
@@ -99,8 +104,8 @@ pub struct SupportReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SupportFailure {
-    /// From this node.
-    pub node: NodeName,
+    /// From this node; `None` for what belongs to the whole cluster.
+    pub node: Option<NodeName>,
     /// The file, or what was to be looked for.
     pub part: String,
     /// Why, with its causes.
@@ -109,13 +114,19 @@ pub struct SupportFailure {
 
 impl fmt::Display for SupportProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} of {}): {}", self.node, self.number, self.of, self.part)
+        match &self.node {
+            Some(node) => write!(f, "{node} ({} of {}): {}", self.number, self.of, self.part),
+            None => write!(f, "cluster: {}", self.part),
+        }
     }
 }
 
 impl fmt::Display for SupportFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.node, self.part, self.reason)
+        match &self.node {
+            Some(node) => write!(f, "{node}: {}: {}", self.part, self.reason),
+            None => write!(f, "cluster: {}: {}", self.part, self.reason),
+        }
     }
 }
 
@@ -128,7 +139,16 @@ impl SupportBundle {
                 tail_lines: None,
                 resources: true,
             },
+            #[cfg(feature = "kube")]
+            kubernetes: None,
         }
+    }
+
+    /// Adds what Kubernetes says of its nodes and of the pods in the namespace `kube-system`. Default: it is not asked.
+    #[cfg(feature = "kube")]
+    pub fn kubernetes(mut self, kubernetes: &crate::workflow::kubernetes::Kubernetes) -> Self {
+        self.kubernetes = Some(kubernetes.clone());
+        self
     }
 
     /// Takes the last lines of each log of services and containers only. Default: all that is kept, which is at most
@@ -175,7 +195,7 @@ impl SupportBundle {
         for (index, node) in self.nodes.iter().enumerate() {
             let progress = |part: &str| {
                 reporter.report(SupportProgress {
-                    node: node.name().clone(),
+                    node: Some(node.name().clone()),
                     number: index + 1,
                     of,
                     part: part.to_owned(),
@@ -183,6 +203,19 @@ impl SupportBundle {
             };
             let collection = collect::Collection::new(node, self.wanted, &mut archive);
             failures.extend(collection.run(progress).await.map_err(unwritable)?);
+        }
+        #[cfg(feature = "kube")]
+        if let Some(kubernetes) = &self.kubernetes {
+            let progress = |part: &str| {
+                reporter.report(SupportProgress {
+                    node: None,
+                    number: of,
+                    of,
+                    part: part.to_owned(),
+                });
+            };
+            let collected = kubernetes::collect(kubernetes, &mut archive, progress).await;
+            failures.extend(collected.map_err(unwritable)?);
         }
         if !failures.is_empty() {
             let list: String = failures.iter().map(|failure| format!("{failure}\n")).collect();

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     NodeOutcome, NodeUpgradeError, PlannedNode, PlannedStep, QuorumRefusal, UpgradeError, UpgradeHooks,
     UpgradePlan, UpgradeProgress, UpgradeReport, UpgradeStep,
-    node::{Options, Report, after_upgrade, pull_image, upgrade},
+    node::{Options, Report, after_upgrade, leftover, pull_image, upgrade},
     path::tag_of,
     plan::Runs,
     quorum::Members,
@@ -26,11 +26,11 @@ use crate::{
 #[derive(Clone, Debug)]
 #[must_use = "nothing is done before `start`"]
 pub struct ClusterUpgrade {
-    client: Client,
+    pub(super) client: Client,
     image: String,
     target: Option<String>,
     nodes: Option<(Vec<Node>, Vec<Node>)>,
-    options: Options,
+    pub(super) options: Options,
     etcd_timeout: Duration,
     resumed: Option<UpgradeReport>,
 }
@@ -82,7 +82,7 @@ impl ClusterUpgrade {
         self
     }
 
-    /// Sets what is done around the reboot of each node. Default: nothing.
+    /// Sets what else is done around the reboot of each node. Default: nothing.
     pub fn hooks(mut self, hooks: impl UpgradeHooks + 'static) -> Self {
         self.options.hooks = Arc::new(hooks);
         self
@@ -262,7 +262,7 @@ impl ClusterUpgrade {
             } else if prepared {
                 after_upgrade(planned, &self.options, &mut prepared, &tell).await
             } else {
-                Ok(())
+                leftover(planned, &self.options, &tell).await
             };
             let entry = &mut report.nodes[index];
             entry.prepared = prepared;

@@ -116,6 +116,14 @@ pub enum NodeUpgradeError {
         /// How long that was waited for.
         after: Duration,
     },
+    /// The pods of the node could not be moved away. It has the new Talos, and has not rebooted.
+    #[cfg(feature = "kube")]
+    #[error("the pods are not moved away")]
+    Drain(#[source] Box<crate::workflow::kubernetes::DrainError>),
+    /// The node runs the new Talos, and pods could not be let in again.
+    #[cfg(feature = "kube")]
+    #[error("the node is still cordoned")]
+    Uncordon(#[source] Box<crate::workflow::kubernetes::KubernetesError>),
     /// A hook failed.
     #[error("the hook {hook} failed")]
     Hook {

@@ -20,8 +20,12 @@
 //!
 //! [`NodeUpgrade`] is the part for one node: pull the image, run the installer, reboot, and see which release runs then.
 //! Nodes before Talos 1.13 have one call for all of it.
+//!
+//! With the feature `kube`, `ClusterUpgrade::drain` moves pods away from each node before it reboots.
 
 mod cluster;
+#[cfg(feature = "kube")]
+mod drain;
 mod error;
 mod hooks;
 mod node;

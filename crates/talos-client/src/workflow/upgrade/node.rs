@@ -36,6 +36,8 @@ pub(super) struct Options {
     pub(super) track: TrackOptions,
     pub(super) force: bool,
     pub(super) hooks: Arc<dyn UpgradeHooks>,
+    #[cfg(feature = "kube")]
+    pub(super) drain: Option<super::drain::Draining>,
 }
 
 /// A step that may be repeated is made so often at most.
@@ -50,6 +52,8 @@ impl Options {
             track: TrackOptions::default(),
             force: false,
             hooks: Arc::new(NoHooks),
+            #[cfg(feature = "kube")]
+            drain: None,
         }
     }
 }
@@ -126,6 +130,7 @@ impl NodeUpgrade {
                 position: (1, 1),
             };
             if planned.step == PlannedStep::AlreadyThere {
+                leftover(&planned, &self.options, &report).await?;
                 report.step(UpgradeStep::AlreadyThere);
                 return Ok(());
             }
@@ -158,7 +163,7 @@ impl Report {
         self.reporter.report(self.item(step));
     }
 
-    fn item(&self, step: UpgradeStep) -> UpgradeProgress {
+    pub(super) fn item(&self, step: UpgradeStep) -> UpgradeProgress {
         UpgradeProgress {
             node: self.node.name().clone(),
             position: self.position,
@@ -225,7 +230,14 @@ async fn before_reboot(
     // Half of it may be done when it fails.
     *prepared = true;
     let done = options.hooks.before_reboot(planned).await;
-    done.map_err(|source| NodeUpgradeError::Hook { hook, source })
+    done.map_err(|source| NodeUpgradeError::Hook { hook, source })?;
+    #[cfg(feature = "kube")]
+    if let Some(drain) = &options.drain
+        && planned.step != PlannedStep::LegacyUpgrade
+    {
+        drain.before_reboot(&planned.node, report).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn after_upgrade(
@@ -234,11 +246,32 @@ pub(super) async fn after_upgrade(
     prepared: &mut bool,
     report: &Report,
 ) -> Result<(), NodeUpgradeError> {
+    #[cfg(feature = "kube")]
+    if let Some(drain) = &options.drain
+        && planned.step != PlannedStep::LegacyUpgrade
+    {
+        drain.after_upgrade(&planned.node, report).await?;
+    }
     let hook = "after_upgrade";
     report.step(UpgradeStep::Hook { name: hook });
     let done = options.hooks.after_upgrade(planned).await;
     done.map_err(|source| NodeUpgradeError::Hook { hook, source })?;
     *prepared = false;
+    Ok(())
+}
+
+/// Sees to a node that runs the release already, and that nobody says is prepared.
+pub(super) async fn leftover(
+    planned: &PlannedNode,
+    options: &Options,
+    report: &Report,
+) -> Result<(), NodeUpgradeError> {
+    #[cfg(feature = "kube")]
+    if let Some(drain) = &options.drain {
+        drain.leftover(&planned.node, report).await?;
+    }
+    #[cfg(not(feature = "kube"))]
+    let _ = (planned, options, report);
     Ok(())
 }
 

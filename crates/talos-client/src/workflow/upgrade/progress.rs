@@ -49,6 +49,18 @@ pub enum UpgradeStep {
         /// `before_reboot` or `after_upgrade`.
         name: &'static str,
     },
+    /// Its pods are moved away.
+    #[cfg(feature = "kube")]
+    Draining(crate::workflow::kubernetes::DrainProgress),
+    /// Kubernetes has to say that the node is ready again.
+    #[cfg(feature = "kube")]
+    WaitingForKubernetes {
+        /// What is missing.
+        reason: String,
+    },
+    /// Pods may come to the node again.
+    #[cfg(feature = "kube")]
+    Uncordoned,
     /// The node reboots, or does all of it by one call.
     Rebooting(TrackProgress),
     /// The node runs the release.
@@ -77,6 +89,12 @@ impl fmt::Display for UpgradeStep {
             Self::Installer { line } => write!(f, "installer: {line}"),
             Self::Again { reason } => write!(f, "trying again: {reason}"),
             Self::Hook { name } => write!(f, "hook {name}"),
+            #[cfg(feature = "kube")]
+            Self::Draining(progress) => write!(f, "draining: {progress}"),
+            #[cfg(feature = "kube")]
+            Self::WaitingForKubernetes { reason } => write!(f, "waiting for Kubernetes: {reason}"),
+            #[cfg(feature = "kube")]
+            Self::Uncordoned => f.write_str("uncordoned"),
             Self::Rebooting(progress) => fmt::Display::fmt(progress, f),
             Self::Done => f.write_str("done"),
         }

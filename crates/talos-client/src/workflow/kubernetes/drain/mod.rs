@@ -20,7 +20,8 @@ use crate::{Node, workflow::Run};
 #[must_use = "options do nothing by themselves"]
 pub struct DrainOptions {
     pub(super) timeout: Duration,
-    pub(super) interval: Duration,
+    pub(in crate::workflow) ready_timeout: Duration,
+    pub(in crate::workflow) interval: Duration,
     pub(super) unmanaged: bool,
     pub(super) empty_dir_data: bool,
     pub(super) grace_period: Option<Duration>,
@@ -40,6 +41,7 @@ impl DrainOptions {
     pub fn new() -> Self {
         Self {
             timeout: Self::DEFAULT_TIMEOUT,
+            ready_timeout: Self::DEFAULT_TIMEOUT,
             interval: Duration::from_secs(1),
             unmanaged: true,
             empty_dir_data: true,
@@ -57,6 +59,13 @@ impl DrainOptions {
     /// or as long as the API says. Default: 1 second.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Limits the time until the node is ready again in Kubernetes after the machine has rebooted, where the drain is part of
+    /// an upgrade. Default: 5 minutes.
+    pub fn ready_timeout(mut self, timeout: Duration) -> Self {
+        self.ready_timeout = timeout;
         self
     }
 

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use k8s_openapi::api::core::v1::Pod;
-
 use super::{DrainOptions, PodLeft, PodProblem, PodSkip};
+use crate::workflow::kubernetes::objects::Pod;
 
 /// What a pod is called.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,12 +61,12 @@ impl Sorted {
             pod: name.clone(),
             problem,
         };
-        let (finished, ending) = (is_finished(pod), pod.metadata.deletion_timestamp.is_some());
+        let (finished, ending) = (pod.is_finished(), pod.metadata.deletion_timestamp.is_some());
         if !finished && !ending {
-            if !options.unmanaged && controller(pod).is_none() {
+            if !options.unmanaged && pod.controller().is_none() {
                 return self.refused.push(refuse(PodProblem::Unmanaged));
             }
-            if !options.empty_dir_data && has_empty_dir(pod) {
+            if !options.empty_dir_data && pod.has_empty_dir() {
                 return self.refused.push(refuse(PodProblem::EmptyDirData));
             }
         }
@@ -94,31 +93,12 @@ pub(super) fn uid(pod: &Pod) -> &str {
 }
 
 fn stays(pod: &Pod) -> Option<PodSkipReason> {
-    let annotations = pod.metadata.annotations.as_ref();
-    if annotations.is_some_and(|all| all.contains_key("kubernetes.io/config.mirror")) {
+    if pod.has_annotation("kubernetes.io/config.mirror") {
         return Some(PodSkipReason::Mirror);
     }
     // One that is over is not brought back by being left there.
-    let by_daemon_set = controller(pod) == Some("DaemonSet") && !is_finished(pod);
+    let by_daemon_set = pod.controller() == Some("DaemonSet") && !pod.is_finished();
     by_daemon_set.then_some(PodSkipReason::DaemonSet)
-}
-
-/// The kind of what makes the pod again.
-fn controller(pod: &Pod) -> Option<&str> {
-    let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
-    let owner = owners.iter().find(|owner| owner.controller == Some(true));
-    owner.map(|owner| owner.kind.as_str())
-}
-
-fn is_finished(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-fn has_empty_dir(pod: &Pod) -> bool {
-    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref());
-    let mut volumes = volumes.unwrap_or_default().iter();
-    volumes.any(|volume| volume.empty_dir.is_some())
 }
 
 impl fmt::Display for PodName {

@@ -3,7 +3,6 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
-use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
     api::{ListParams, PostParams},
@@ -22,6 +21,7 @@ use crate::{
         kubernetes::{
             Kubernetes, KubernetesError,
             node::{Cordon, chain, name_of, persist},
+            objects::Pod,
         },
     },
 };
