@@ -7,6 +7,8 @@ mod etcd_backup;
 mod faulted;
 mod health;
 mod kubeconfig;
+#[cfg(feature = "kube")]
+mod kubernetes;
 mod machine_config;
 #[cfg(feature = "support-bundle")]
 mod support;
