@@ -26,7 +26,7 @@ fn bundle(sim: &Sim) -> SupportBundle {
     SupportBundle::of(sim.client.nodes(sim.cluster.nodes()).expect("nodes"))
 }
 
-fn unpack(path: &Path) -> BTreeMap<String, String> {
+pub(super) fn unpack(path: &Path) -> BTreeMap<String, String> {
     let mut archive = zip::ZipArchive::new(File::open(path).expect("there")).expect("an archive");
     let mut files = BTreeMap::new();
     for index in 0..archive.len() {
