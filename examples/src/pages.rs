@@ -16,6 +16,6 @@ pages! {
     GettingStarted: "docs/getting-started.md",
     Security: "docs/security.md",
     Testing: "docs/testing.md",
-    #[cfg(feature = "workflows")]
+    #[cfg(feature = "kube")]
     UpgradingTalos: "docs/upgrading-talos.md",
 }

@@ -42,6 +42,9 @@ const OLDEST: &str = "ci/oldest";
 /// each run has a folder of its own.
 const PACKAGES: &str = "ci/package";
 
+/// The oldest release that k8s-openapi knows in the version that we use.
+const OLDEST_KUBERNETES: &str = "1.33";
+
 /// The features of talos-client whose code looks at other features.
 const CROSSING: &str = "machine,cosi,image,archive,talosconfig,proxy,siderov1";
 
@@ -232,7 +235,7 @@ fn seconds_since_1970() -> u64 {
 }
 
 /// The sets of features to check; the reasons are in `docs/decisions/feature-checks.md`.
-fn features(definitions: &[String]) -> [Command; 5] {
+fn features(definitions: &[String]) -> [Command; 6] {
     let definitions = definitions.join(",");
     let not_features = "default,full,_docs";
     [
@@ -248,8 +251,11 @@ fn features(definitions: &[String]) -> [Command; 5] {
              --exclude-features {not_features} -- -D warnings"
         )),
         Command::cargo(format!(
-            "hack clippy -p talos-client --each-feature --exclude-features {not_features} -- -D warnings"
+            "hack clippy -p talos-client --each-feature --exclude-features {not_features},kube -- -D warnings"
         )),
+        // By itself it leaves open for which release of Kubernetes k8s-openapi builds.
+        Command::cargo("clippy -p talos-client --no-default-features --features kube,ring -- -D warnings")
+            .with("K8S_OPENAPI_ENABLED_VERSION", OLDEST_KUBERNETES),
         Command::cargo(format!(
             "hack clippy -p talos-client --feature-powerset --depth 2 --include-features {CROSSING} -- -D warnings"
         )),

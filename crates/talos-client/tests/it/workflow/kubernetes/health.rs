@@ -10,7 +10,7 @@ use talos_client::{
         kubernetes::Kubernetes,
     },
 };
-use talos_testkit::{SimResource, fault::CallFault, kubernetes::KubeFault};
+use talos_testkit::{SimPod, SimResource, fault::CallFault, kubernetes::KubeFault};
 
 use super::{access, five, kubernetes};
 use crate::{
@@ -122,14 +122,18 @@ async fn nodes_that_are_missing_or_too_many_are_named() {
 }
 
 #[tokio::test]
-async fn components_that_are_not_ready_are_named() {
+async fn components_that_are_missing_are_named() {
     let sim = with_cni("flannel").await;
-    kubernetes(&sim).set_pod_ready("kube-system", "kube-scheduler-sim-controlplane-2", false);
+    let pods = ["kube-apiserver", "kube-controller-manager"].map(|name| {
+        let pod = SimPod::new("kube-system", format!("{name}-sim-controlplane-2"));
+        pod.container(name, "registry.k8s.io/component:v1.36.0")
+    });
+    sim.cluster.node(1).set_pods(pods);
     let (check, reason) = failure(&sim).await;
     assert_eq!(check, Check::ControlPlaneComponents);
-    assert!(
-        reason.contains("kube-scheduler on node sim-controlplane-2 is not ready"),
-        "{reason}"
+    assert_eq!(
+        reason,
+        "there is no pod of kube-scheduler on node sim-controlplane-2"
     );
 }
 
