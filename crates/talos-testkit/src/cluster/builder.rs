@@ -149,7 +149,8 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Whether [`SimCluster::requests`] records calls, with their bodies. Switch it off for measurements.
+    /// Whether [`SimCluster::requests`] records calls, with their bodies, and the Kubernetes API its requests, if
+    /// the cluster serves it. Switch it off for measurements.
     /// Default: on.
     pub fn recording(mut self, on: bool) -> Self {
         self.recording = on;

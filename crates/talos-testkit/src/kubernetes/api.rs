@@ -15,6 +15,7 @@ use super::list;
 use super::patch;
 use super::query::Query;
 use super::route::{ObjectPath, Target};
+use super::shape;
 use super::state::State;
 use super::watch::Watch;
 use crate::node::power::Timings;
@@ -79,10 +80,14 @@ pub(super) fn answer(
             let object = state.store.get(&key).ok_or_else(|| Failure::not_found(&key))?;
             Ok(Reply::ok(Value::clone(object)))
         }
-        (None | Some("status"), &Method::PATCH) => change(kubernetes, path, &key, request, |object| {
-            patch::apply(request.content_type, request.body, object)
-        }),
+        (None | Some("status"), &Method::PATCH) => {
+            allowed("patch")?;
+            change(kubernetes, path, &key, request, |object| {
+                patch::apply(request.content_type, request.body, object)
+            })
+        }
         (None | Some("status"), &Method::PUT) => {
+            allowed("update")?;
             let new = read(request.body)?;
             change(kubernetes, path, &key, request, |object| {
                 *object = new;
@@ -155,6 +160,7 @@ fn create(kubernetes: &Kubernetes, path: &ObjectPath, request: &Request<'_>) -> 
     if path.namespace.is_none() {
         return Err(Failure::method_not_allowed());
     }
+    shape::check(&key, &object)?;
     let created = kubernetes.change(|state| {
         if state.store.get(&key).is_some() {
             return Err(Failure::already_exists(&key));
@@ -166,6 +172,7 @@ fn create(kubernetes: &Kubernetes, path: &ObjectPath, request: &Request<'_>) -> 
         state.touch();
         let mut object = object;
         object["metadata"]["generation"] = json!(1);
+        object["status"] = json!({});
         Ok(Value::clone(&state.store.put(key.clone(), object)))
     });
     created.map(|object| Reply::Object(StatusCode::CREATED, object))
@@ -188,8 +195,12 @@ fn change(
             .clone();
         let mut after = Value::clone(&before);
         change(&mut after)?;
+        shape::check(key, &after)?;
         check(key, &before, &after)?;
         let mut kept = Value::clone(&before);
+        if of_status && key.kind == Kind::Pod {
+            return Err(Failure::method_not_allowed());
+        }
         if of_status {
             kept["status"] = after["status"].take();
         } else {
@@ -197,6 +208,13 @@ fn change(
                 replace(&mut kept["metadata"], part, &mut after["metadata"]);
             }
             replace(&mut kept, "spec", &mut after);
+            if key.kind == Kind::Pod && kept["spec"] != before["spec"] {
+                return Err(Failure::invalid(
+                    key,
+                    "spec",
+                    "pod updates may not change it here",
+                ));
+            }
             if kept["spec"] != before["spec"]
                 && let Some(generation) = before["metadata"]["generation"].as_u64()
             {

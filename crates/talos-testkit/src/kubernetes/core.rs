@@ -134,7 +134,7 @@ impl Kubernetes {
             acceptor: authenticator.acceptor(identity)?,
             authenticator,
             faults: Faults::default(),
-            requests: Requests::default(),
+            requests: Requests::new(network.recorder.is_enabled()),
             state: Guarded::new(State::new(rng)),
             gate: Guarded::default(),
             signals: watch::Sender::default(),

@@ -62,13 +62,15 @@ fn resources(group: &str) -> Value {
             "verbs": names.verbs,
             "shortNames": [names.short],
         }));
-        resources.push(json!({
-            "name": format!("{}/status", names.plural),
-            "singularName": "",
-            "namespaced": names.namespaced,
-            "kind": names.kind,
-            "verbs": ["get", "patch", "update"],
-        }));
+        if names.verbs.contains(&"patch") && kind != Kind::Pod {
+            resources.push(json!({
+                "name": format!("{}/status", names.plural),
+                "singularName": "",
+                "namespaced": names.namespaced,
+                "kind": names.kind,
+                "verbs": ["get", "patch", "update"],
+            }));
+        }
         if kind == Kind::Pod {
             resources.push(json!({
                 "name": "pods/eviction",

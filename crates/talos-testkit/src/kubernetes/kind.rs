@@ -25,7 +25,7 @@ pub(super) struct Names {
     pub(super) verbs: &'static [&'static str],
 }
 
-const READ: &[&str] = &["get", "list", "patch", "update", "watch"];
+const READ: &[&str] = &["get", "list", "watch"];
 const REMOVE: &[&str] = &["delete", "get", "list", "patch", "update", "watch"];
 const ALL: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 

@@ -31,7 +31,8 @@
 //!   the configuration, `Ready`, the Talos release. What clients write stays: cordons, labels, annotations,
 //!   taints. A machine that shuts down, is upgraded or reset in good order cordons and drains itself, and ends
 //!   that cordon, but no other, when it is back.
-//! - Pods: get, list, watch, patch, update, delete, and evictions, in all namespaces or one. There are static
+//! - Pods: get, list, watch, patch and update of labels and annotations, delete, and evictions, in all
+//!   namespaces or one. There are static
 //!   pods, kube-proxy, kube-flannel and coredns, and those that tests [add](SimKubernetes::add_pod). What was
 //!   evicted or deleted ends after the [grace](crate::Timings::grace) of its node, if its kubelet runs, and
 //!   is replaced as its [owner](PodOwner) does it. Pods are as ready as their nodes.
@@ -65,6 +66,7 @@ mod record;
 mod route;
 mod selector;
 mod server;
+mod shape;
 mod spec;
 mod state;
 mod store;

@@ -4,10 +4,14 @@ use serde_json::{Map, Value};
 
 use super::failure::Failure;
 use super::json::text;
+use super::shape::is_bounded;
 
 /// What a client may send.
 const SUPPORTED: &str =
     "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
+
+/// Operations of one JSON patch, at most.
+const MOST_OPERATIONS: usize = 1_000;
 
 /// Applies the patch in `body` to `object`.
 pub(super) fn apply(content_type: &str, body: &[u8], object: &mut Value) -> Result<(), Failure> {
@@ -23,10 +27,17 @@ pub(super) fn apply(content_type: &str, body: &[u8], object: &mut Value) -> Resu
             let Value::Array(operations) = read()? else {
                 return Err(Failure::bad_request("a JSON patch is a list of operations"));
             };
+            if operations.len() > MOST_OPERATIONS {
+                return Err(Failure::bad_request("the JSON patch has too many operations"));
+            }
             for operation in &operations {
                 step(object, operation).map_err(|error| {
                     Failure::bad_request(format!("the JSON patch cannot be applied: {error}"))
                 })?;
+                // Copies of copies grow without end.
+                if !is_bounded(object) {
+                    return Err(Failure::bad_request("the JSON patch makes the object too large"));
+                }
             }
         }
         _ => return Err(Failure::unsupported_media(SUPPORTED)),
@@ -285,6 +296,8 @@ mod tests {
             json!([{"op": "add", "path": "/list/9", "value": 7}]),
             json!([{"op": "dance", "path": "/list"}]),
             json!({"op": "add"}),
+            json!(vec![json!({"op": "copy", "from": "", "path": "/list/0"}); 40]),
+            json!(vec![json!({"op": "test", "path": "/list/0", "value": 1}); 1_001]),
         ] {
             let failed = patched("json-patch", before.clone(), &wrong).unwrap_err();
             assert_eq!(failed["code"], 400, "{wrong}");

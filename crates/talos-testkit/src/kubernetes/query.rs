@@ -45,11 +45,10 @@ impl Query {
         }
     }
 
+    /// A time that is not zero, and no longer than a year.
     pub(super) fn seconds(&self, key: &str) -> Result<Option<Duration>, Failure> {
-        Ok(self
-            .number(key)?
-            .filter(|seconds| *seconds > 0)
-            .map(Duration::from_secs))
+        let seconds = self.number(key)?.filter(|seconds| *seconds > 0);
+        Ok(seconds.map(|seconds| Duration::from_secs(seconds.min(31_536_000))))
     }
 }
 

@@ -33,19 +33,30 @@ pub struct KubeRequest {
 
 #[derive(Debug, Default)]
 pub(super) struct Requests {
+    /// Whether requests are kept.
+    enabled: bool,
     kept: Guarded<Vec<KubeRequest>>,
     number: Guarded<u64>,
     changes: watch::Sender<u64>,
 }
 
 impl Requests {
+    pub(super) fn new(enabled: bool) -> Self {
+        Self {
+            enabled,
+            ..Self::default()
+        }
+    }
+
     /// Keeps a request, and returns its number.
     pub(super) fn arrived(&self, mut request: KubeRequest) -> u64 {
         let mut number = self.number.lock();
         *number += 1;
         request.number = *number;
-        self.kept.lock().push(request);
-        self.changed();
+        if self.enabled {
+            self.kept.lock().push(request);
+            self.changed();
+        }
         *number
     }
 

@@ -11,7 +11,7 @@ use super::kind::{Key, Kind};
 use super::machine::MachineView;
 use super::objects::workload::{Place, Workload};
 use super::objects::{budget, node, pod};
-use super::spec::{KubePod, PodOwner, Termination};
+use super::spec::{KubePod, PodOwner, Termination, Tolerates};
 use super::store::Store;
 use crate::rng::SimRng;
 
@@ -166,20 +166,8 @@ impl State {
         }
         waiting.sort();
         for (key, uid) in waiting {
-            let Some(keeper) = self.pods.get(&uid) else {
-                continue;
-            };
-            let Some(object) = self.store.get(&key) else {
-                continue;
-            };
-            if text(object, "/spec/nodeName").is_empty() {
-                let (on, nodes) = (self.choose(keeper), self.store.of(Kind::Node).count());
-                self.store.update(&key, |object| match &on {
-                    Some(on) => pod::bind(object, on),
-                    None => pod::unschedulable(object, nodes),
-                });
-            }
-            let Some(object) = self.store.get(&key) else {
+            self.bind(&key, &uid);
+            let (Some(keeper), Some(object)) = (self.pods.get(&uid), self.store.get(&key)) else {
                 continue;
             };
             let machine = self.machine(text(object, "/spec/nodeName"));
@@ -196,9 +184,29 @@ impl State {
         }
     }
 
+    /// Puts a pod on a node that takes it, unless it has one.
+    fn bind(&mut self, key: &Key, uid: &str) {
+        let (Some(keeper), Some(object)) = (self.pods.get(uid), self.store.get(key)) else {
+            return;
+        };
+        if !text(object, "/spec/nodeName").is_empty() {
+            return;
+        }
+        let (on, nodes) = (self.choose(keeper), self.store.of(Kind::Node).count());
+        let id = keeper.workload.clone();
+        self.store.update(key, |object| match &on {
+            Some(on) => pod::bind(object, on),
+            None => pod::unschedulable(object, nodes),
+        });
+        let workload = id.and_then(|id| self.workloads.get_mut(&id));
+        // A DaemonSet is at home there from then on.
+        if let (Some(on), Some(Place::Nodes(nodes))) = (on, workload.map(|found| &mut found.place)) {
+            nodes.insert(on);
+        }
+    }
+
     /// The node for a pod: that with the fewest pods of the same owner, then with the fewest pods.
     fn choose(&self, keeper: &Keeper) -> Option<String> {
-        use super::spec::Tolerates;
         let mut load: HashMap<&str, (usize, usize)> = HashMap::new();
         for other in self.pods.values() {
             let Some(object) = self.store.get(&other.key) else {
@@ -299,6 +307,7 @@ impl State {
             // What is odd about one pod is not odd about its successors.
             workload.template.termination = Termination::default();
             workload.template.ready = true;
+            workload.template.finished = false;
             workload.template.node = None;
             match &mut workload.place {
                 Place::Anywhere(count) => *count += usize::from(!spec.finished),

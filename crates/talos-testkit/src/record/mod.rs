@@ -106,6 +106,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// Whether anything is recorded.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) const fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     pub(crate) fn new(enabled: bool) -> Self {
         Self {
             log: Arc::default(),

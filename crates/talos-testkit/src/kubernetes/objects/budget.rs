@@ -54,7 +54,7 @@ fn amount(value: &Value, whole: usize) -> usize {
     }
     let percent = value.as_str().and_then(|text| text.strip_suffix('%'));
     let percent: usize = percent.and_then(|text| text.parse().ok()).unwrap_or_default();
-    (whole * percent).div_ceil(100)
+    whole.saturating_mul(percent).div_ceil(100)
 }
 
 /// Lets a budget say how it stands.

@@ -162,6 +162,8 @@ pub(in crate::kubernetes) fn is_finished(pod: &Value) -> bool {
 
 /// Lets the pod begin to end.
 pub(in crate::kubernetes) fn terminate(pod: &mut Value, grace_seconds: u64) {
+    // A year is as good as forever, and fits into a date.
+    let grace_seconds = grace_seconds.min(31_536_000);
     let end = Moment::now().shifted(std::time::Duration::from_secs(grace_seconds), false);
     pod["metadata"]["deletionTimestamp"] = json!(end.rfc3339());
     pod["metadata"]["deletionGracePeriodSeconds"] = json!(grace_seconds);

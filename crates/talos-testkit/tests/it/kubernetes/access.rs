@@ -137,6 +137,13 @@ async fn wrong_methods_and_bodies_are_refused() {
             "k8s\0abc",
             415,
         ),
+        (
+            Method::PATCH,
+            "/apis/apps/v1/namespaces/kube-system/deployments/coredns",
+            "application/merge-patch+json",
+            "{}",
+            405,
+        ),
         (Method::GET, "/api/v1/nodes/nobody", "", "", 404),
         (Method::GET, "/api/v1/nodes/sim-worker-1/log", "", "", 404),
         (Method::GET, "/api/v1/pods?limit=many", "", "", 400),

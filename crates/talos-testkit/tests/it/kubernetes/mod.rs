@@ -7,6 +7,7 @@ mod faults;
 mod lists;
 mod machines;
 mod nodes;
+mod robustness;
 mod watches;
 
 use talos_testkit::kubernetes::{KubePod, PodOwner};
