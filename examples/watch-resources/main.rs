@@ -4,8 +4,8 @@
 //! watches a real cluster until it is interrupted:
 //!
 //! ```text
-//! cargo run --example live
-//! cargo run --example live -- --talosconfig ~/.talos/config
+//! cargo run --example watch-resources
+//! cargo run --example watch-resources -- --talosconfig ~/.talos/config
 //! ```
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
@@ -23,7 +23,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 /// Watches the members of a Talos cluster, their stages and services.
 #[derive(Debug, Parser)]
-#[command(name = "live")]
+#[command(name = "watch-resources")]
 struct Arguments {
     /// Watch the real cluster of this talosconfig, instead of a simulated one
     #[arg(long, value_name = "FILE")]

@@ -1,10 +1,10 @@
-//! Runs the live table to its end, on the simulated cluster inside it.
+//! Runs the table to its end, on the simulated cluster inside it.
 
 mod run;
 
 #[tokio::test]
 async fn the_table_shows_what_happens_one_after_the_other_and_ends() {
-    let (success, stdout, stderr) = run::run("live", &[]).await;
+    let (success, stdout, stderr) = run::run("watch-resources", &[]).await;
     assert!(success, "{stdout}{stderr}");
     assert!(stderr.is_empty(), "{stderr}");
 
