@@ -14,6 +14,7 @@ mod machine_config;
 mod machined;
 mod network;
 mod node;
+pub mod omni;
 pub mod pki;
 mod profile;
 #[cfg(feature = "real")]

@@ -47,9 +47,9 @@ mod siderov1_keys;
 #[cfg(feature = "siderov1")]
 mod siderov1_login;
 #[cfg(feature = "siderov1")]
-mod siderov1_openpgp;
-#[cfg(feature = "siderov1")]
 mod siderov1_server;
+#[cfg(feature = "siderov1")]
+mod siderov1_simulated;
 #[cfg(unix)]
 mod signer;
 #[cfg(unix)]

@@ -20,13 +20,13 @@ use talos_client::{
     siderov1::{SideroV1Config, SideroV1Error},
     transport::{self, Channel},
 };
+use talos_testkit::omni::PublicKey;
 use tempfile::TempDir;
 use tower_service::Service as _;
 
 use crate::{
     siderov1_keys::account,
     siderov1_login::Login,
-    siderov1_openpgp::PublicKey,
     siderov1_server::{Omni, Received},
 };
 
@@ -141,7 +141,10 @@ pub(crate) fn signed_by(received: &[Received]) -> Vec<Result<&str, &str>> {
 }
 
 pub(crate) fn fingerprint_of(armored: &str) -> String {
-    PublicKey::from_armor(armored).expect("a key").fingerprint
+    PublicKey::from_armor(armored)
+        .expect("a key")
+        .fingerprint()
+        .to_owned()
 }
 
 /// The reason for a call that was not sent, because it could not be signed.

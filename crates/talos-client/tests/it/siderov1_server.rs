@@ -8,21 +8,20 @@ use std::{
     },
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Request, Response, request::Parts};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
-use serde_json::Value;
 use talos_client::proto::{common, machine};
+use talos_testkit::omni::{PublicKey, SignatureVerifier};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{self, pki_types::PrivateKeyDer},
 };
 
-use crate::siderov1_openpgp::PublicKey;
+use crate::siderov1::unix;
 
 /// A running server; it stops when dropped.
 pub(crate) struct Omni {
@@ -41,7 +40,7 @@ pub(crate) struct State {
     pub(crate) refuse: AtomicUsize,
     /// Ends calls that it refuses in their trailers, after the headers of a response.
     pub(crate) refuse_late: AtomicBool,
-    keys: Mutex<Vec<(String, PublicKey)>>,
+    verifier: Mutex<SignatureVerifier>,
     received: Mutex<Vec<Received>>,
 }
 
@@ -110,7 +109,7 @@ impl Omni {
 
     /// Forgets all keys.
     pub(crate) fn forget_keys(&self) {
-        self.state.keys.lock().expect("no panic").clear();
+        *self.state.verifier.lock().expect("no panic") = SignatureVerifier::new();
     }
 
     /// The calls since the last time.
@@ -128,8 +127,7 @@ impl Drop for Omni {
 impl State {
     pub(crate) fn accept(&self, identity: &str, armored: &str) {
         let key = PublicKey::from_armor(armored).expect("a key");
-        let mut keys = self.keys.lock().expect("no panic");
-        keys.push((identity.to_owned(), key));
+        self.verifier.lock().expect("no panic").accept(identity, key);
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Reply {
@@ -183,62 +181,11 @@ impl State {
 
     /// The identity behind a valid signature.
     pub(crate) fn verify(&self, call: &Parts) -> Result<String, String> {
-        let single = |name: &str| {
-            let mut values = call.headers.get_all(name).iter();
-            match (values.next(), values.next()) {
-                (Some(value), None) => value.to_str().map_err(|_| format!("{name} is not text")),
-                (None, _) => Err(format!("no {name}")),
-                (Some(_), Some(_)) => Err(format!("more than one {name}")),
-            }
-        };
-        let timestamp: u64 = single("x-sidero-timestamp")?
-            .parse()
-            .map_err(|_| "the timestamp is no number")?;
-        if self.clock.load(Ordering::Relaxed).abs_diff(timestamp) > 5 * 60 {
-            return Err("the clocks differ".to_owned());
-        }
-
-        let payload = single("x-sidero-payload")?;
-        let json: Value = serde_json::from_str(payload).map_err(|error| error.to_string())?;
-        if json["method"] != call.uri.path() {
-            return Err("signed for another method".to_owned());
-        }
-        for name in COMPARED {
-            let actual: Vec<_> = call.headers.get_all(name).iter().map(text).collect();
-            // Nothing and an empty list are not equal.
-            let actual = if actual.is_empty() {
-                Value::Null
-            } else {
-                actual.into()
-            };
-            if json["headers"][name] != actual {
-                return Err(format!("{name} differs"));
-            }
-        }
-
-        let parts: Vec<_> = single("x-sidero-signature")?.split(' ').collect();
-        let ["siderov1", identity, fingerprint, signature] = parts[..] else {
-            return Err("the signature has not four parts".to_owned());
-        };
-        let signature = STANDARD.decode(signature).map_err(|error| error.to_string())?;
-        let keys = self.keys.lock().expect("no panic");
-        let (_, key) = keys
-            .iter()
-            .find(|(known, key)| known == identity && key.fingerprint == fingerprint)
-            .ok_or_else(|| format!("{identity} has no key {fingerprint}"))?;
-        let signature = key.verify(&signature, payload.as_bytes())?;
-        if signature.issuer_fingerprint != fingerprint {
-            return Err("issued by another key".to_owned());
-        }
-        if u64::from(signature.created) != timestamp {
-            return Err("not made at the time it says".to_owned());
-        }
-        Ok(identity.to_owned())
+        let now = unix(self.clock.load(Ordering::Relaxed));
+        let verifier = self.verifier.lock().expect("no panic");
+        let verified = verifier.verify(call.uri.path(), &call.headers, now);
+        verified.map(str::to_owned).map_err(|problem| problem.to_string())
     }
-}
-
-fn text(value: &HeaderValue) -> Value {
-    String::from_utf8_lossy(value.as_bytes()).into()
 }
 
 /// An answer of these messages.
@@ -280,17 +227,3 @@ fn grpc_status(code: u16, message: &'static str) -> HeaderMap {
     headers.insert("grpc-message", HeaderValue::from_static(message));
     headers
 }
-
-/// What has to be signed as it is.
-const COMPARED: [&str; 10] = [
-    "x-sidero-timestamp",
-    "nodes",
-    "selectors",
-    "fieldSelectors",
-    "runtime",
-    "context",
-    "cluster",
-    "namespace",
-    "uid",
-    "authorization",
-];

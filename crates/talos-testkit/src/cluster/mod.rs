@@ -159,6 +159,10 @@ impl SimCluster {
         self.network.tasks.wait().await;
     }
 
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
     fn handles(&self) -> impl Iterator<Item = SimNode> + '_ {
         (0..self.network.machines().len()).map(|index| self.handle(index))
     }

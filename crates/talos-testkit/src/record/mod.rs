@@ -23,7 +23,8 @@ pub use connection::RecordedConnection;
 pub struct RecordedCall {
     /// Number of the call among all that the cluster has received; the first has number 1.
     pub number: u64,
-    /// Number of the connection it came on; see [`Recorder::connections`]. 0 for calls by a Unix socket.
+    /// Number of the connection it came on; see [`Recorder::connections`]. 0 for calls by a Unix socket
+    /// and those that came through [`SimOmni`](crate::omni::SimOmni).
     pub connection: u64,
     /// The client's socket.
     pub peer: SocketAddr,

@@ -136,6 +136,15 @@ pub(crate) fn acceptor(
     Ok(TlsAcceptor::from(config(&provider, Some(&verifier), identity)?))
 }
 
+/// TLS for a server that knows its clients by other means.
+pub(crate) fn acceptor_for_everybody(identity: ServerIdentity) -> Result<TlsAcceptor, rustls::Error> {
+    Ok(TlsAcceptor::from(config(
+        &Arc::new(default_provider()),
+        None,
+        identity,
+    )?))
+}
+
 impl fmt::Debug for ClusterTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClusterTls")

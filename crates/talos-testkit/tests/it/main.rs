@@ -25,6 +25,7 @@ mod local;
 mod logs;
 mod maintenance;
 mod meta;
+mod omni;
 mod power;
 #[cfg(feature = "real")]
 mod real;

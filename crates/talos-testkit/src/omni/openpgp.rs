@@ -1,29 +1,60 @@
 //! As much of OpenPGP (RFC 9580, formerly 4880) as it takes to check a signature, by hand.
 //!
-//! It shares no code with the library that makes the signatures, so that a mistake there cannot cancel itself out.
+//! It shares no code with libraries that make signatures, so that a mistake there cannot cancel itself out.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ring::{digest, signature};
 
+/// Why a key or a signature cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct OpenPgpError(&'static str);
+
 /// A public key of version 4 for Ed25519 in its legacy form, algorithm 22.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PublicKey {
-    /// Lower-case hexadecimal digits.
-    pub(crate) fingerprint: String,
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    fingerprint: String,
+    /// What fingerprint and signatures cover.
+    body: Vec<u8>,
     point: Vec<u8>,
 }
 
 /// What a valid signature says about itself.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Signature {
+pub(super) struct Signature {
     /// Unix time.
-    pub(crate) created: u32,
-    pub(crate) issuer_fingerprint: String,
+    pub(super) created: u32,
+    pub(super) issuer_fingerprint: String,
 }
 
 impl PublicKey {
     /// The primary key of an armored public or private key.
-    pub(crate) fn from_armor(armored: &str) -> Result<Self, &'static str> {
+    ///
+    /// # Errors
+    ///
+    /// If that is no Ed25519 key of version 4.
+    pub fn from_armor(armored: &str) -> Result<Self, OpenPgpError> {
+        Self::read(armored).map_err(OpenPgpError)
+    }
+
+    /// 40 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The fingerprint of the key whose packet has this body, of which the private part is left out.
+    pub(super) fn fingerprint_of(body: &[u8]) -> Result<Vec<u8>, &'static str> {
+        let hashed = hashed_key(body)?;
+        Ok(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &hashed)
+            .as_ref()
+            .to_vec())
+    }
+
+    fn read(armored: &str) -> Result<Self, &'static str> {
         let bytes = dearmor(armored)?;
         let (tag, body, _) = packet(&bytes)?;
         // A secret key packet begins with the public one.
@@ -44,25 +75,45 @@ impl PublicKey {
             return Err("not a point in native form");
         }
         let public = &body[..body.len() - rest.len()];
-        let mut hashed = vec![0x99];
-        hashed.extend(u16::try_from(public.len()).map_err(|_| "too long")?.to_be_bytes());
-        hashed.extend(public);
-        let fingerprint = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &hashed);
         Ok(Self {
-            fingerprint: hex(fingerprint.as_ref()),
+            fingerprint: hex(&Self::fingerprint_of(public)?),
+            body: public.to_vec(),
             point: point[1..].to_vec(),
         })
     }
 
     /// Checks a detached, binary signature of version 4 with SHA-512.
-    pub(crate) fn verify(&self, bytes: &[u8], data: &[u8]) -> Result<Signature, &'static str> {
+    pub(super) fn verify(&self, bytes: &[u8], data: &[u8]) -> Result<Signature, OpenPgpError> {
+        self.check(bytes, BINARY, data).map_err(OpenPgpError)
+    }
+
+    /// The user id of an armored key that this key certifies.
+    #[cfg(test)]
+    pub(super) fn certified_user_id(&self, armored: &str) -> Result<String, &'static str> {
+        let bytes = dearmor(armored)?;
+        let (_, _, rest) = packet(&bytes)?;
+        let (_, user_id, signature) = packet(rest)?;
+        let length = u32::try_from(user_id.len()).map_err(|_| "too long")?;
+        let data = [
+            &hashed_key(&self.body)?[..],
+            &[0xb4],
+            &length.to_be_bytes(),
+            user_id,
+        ]
+        .concat();
+        self.check(signature, 0x13, &data)?;
+        Ok(String::from_utf8_lossy(user_id).into_owned())
+    }
+
+    /// Checks one signature packet of this type for this data.
+    fn check(&self, bytes: &[u8], kind: u8, data: &[u8]) -> Result<Signature, &'static str> {
         let (tag, body, after) = packet(bytes)?;
         if tag != SIGNATURE || !after.is_empty() {
             return Err("not one signature packet");
         }
         let mut rest = body;
-        if take(&mut rest, 4)? != [4, BINARY, EDDSA_LEGACY, SHA512] {
-            return Err("not a binary EdDSA signature of version 4 with SHA-512");
+        if take(&mut rest, 4)? != [4, kind, EDDSA_LEGACY, SHA512] {
+            return Err("not an EdDSA signature of this kind, of version 4 with SHA-512");
         }
         let length = u16::from_be_bytes([take(&mut rest, 1)?[0], take(&mut rest, 1)?[0]]);
         let hashed = take(&mut rest, length.into())?;
@@ -78,19 +129,15 @@ impl PublicKey {
         let mut context = digest::Context::new(&digest::SHA512);
         context.update(data);
         context.update(covered);
-        context.update(&[4, 0xff]);
-        context.update(
-            &u32::try_from(covered.len())
-                .map_err(|_| "too long")?
-                .to_be_bytes(),
-        );
+        context.update(&trailer(covered)?);
         let digest = context.finish();
         if digest.as_ref()[..2] != *beginning {
             return Err("the digest begins otherwise");
         }
         let mut pair = [0; 64];
         for (number, half) in [(r, 32_usize), (s, 64)] {
-            let start = half.checked_sub(number.len()).ok_or("a number is too long")?;
+            let start = half.checked_sub(number.len()).filter(|start| *start + 32 >= half);
+            let start = start.ok_or("a number is too long")?;
             pair[start..half].copy_from_slice(number);
         }
         signature::UnparsedPublicKey::new(&signature::ED25519, &self.point)
@@ -110,6 +157,27 @@ impl PublicKey {
             issuer_fingerprint: issuer_fingerprint.ok_or("no issuer")?,
         })
     }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublicKey")
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A key as it goes into a digest.
+pub(super) fn hashed_key(body: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let length = u16::try_from(body.len()).map_err(|_| "too long")?;
+    Ok([&[0x99][..], &length.to_be_bytes(), body].concat())
+}
+
+/// What ends the digest of a signature that covers these bytes of itself.
+pub(super) fn trailer(covered: &[u8]) -> Result<[u8; 6], &'static str> {
+    let length = u32::try_from(covered.len()).map_err(|_| "too long")?;
+    let [a, b, c, d] = length.to_be_bytes();
+    Ok([4, 0xff, a, b, c, d])
 }
 
 fn dearmor(armored: &str) -> Result<Vec<u8>, &'static str> {
@@ -188,11 +256,11 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-const SIGNATURE: u8 = 2;
-const SECRET_KEY: u8 = 5;
+pub(super) const SIGNATURE: u8 = 2;
+pub(super) const SECRET_KEY: u8 = 5;
 const PUBLIC_KEY: u8 = 6;
-const EDDSA_LEGACY: u8 = 22;
-const SHA512: u8 = 10;
+pub(super) const EDDSA_LEGACY: u8 = 22;
+pub(super) const SHA512: u8 = 10;
 const BINARY: u8 = 0;
 /// 1.3.6.1.4.1.11591.15.1
-const ED25519_OID: [u8; 9] = [0x2b, 6, 1, 4, 1, 0xda, 0x47, 0x0f, 1];
+pub(super) const ED25519_OID: [u8; 9] = [0x2b, 6, 1, 4, 1, 0xda, 0x47, 0x0f, 1];
