@@ -1,45 +1,42 @@
 //! Runs the quickstart as a user would: on the simulated cluster inside it, and on a cluster outside it.
 
-mod run;
-
-use std::env;
-
+use example_testing::{Lines, Outcome, Program, assert_recorded};
 use talos_testkit::SimCluster;
 
-fn count(text: &str, wanted: &str) -> usize {
-    text.lines().filter(|line| line.contains(wanted)).count()
-}
-
-async fn run(arguments: &[&str]) -> (bool, String, String) {
-    run::run("quickstart", arguments).await
+async fn run(arguments: &[&str]) -> Outcome {
+    Program::example("quickstart").run_beside(arguments).await
 }
 
 #[tokio::test]
 async fn three_simulated_nodes_are_shown_without_arguments() {
-    let (success, stdout, stderr) = run(&[]).await;
-    assert!(success, "{stdout}{stderr}");
-    assert_eq!(stderr, "");
+    let outcome = run(&[]).await;
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert_eq!(outcome.stderr, "");
     for wanted in [
         "running, ready",
         "memory    [",
         "load      ",
         "kubelet    Running OK",
     ] {
-        assert_eq!(count(&stdout, wanted), 3, "{wanted:?} in:\n{stdout}");
+        assert_eq!(outcome.count(wanted), 3, "{wanted:?} in:\n{outcome}");
     }
-    assert!(count(&stdout, "machined  |") >= 3, "{stdout}");
+    assert!(outcome.count("machined  |") >= 3, "{outcome}");
 }
 
 #[tokio::test]
 async fn a_dead_node_is_one_line_and_the_others_are_shown() {
-    let (success, stdout, _) = run(&["--kill", "10.5.0.3"]).await;
-    assert!(success, "{stdout}");
-    assert_eq!(count(&stdout, "running, ready"), 2, "{stdout}");
-    let errors: Vec<_> = stdout.lines().filter(|line| line.starts_with("x ")).collect();
-    assert_eq!(errors.len(), 1, "{stdout}");
+    let outcome = run(&["--kill", "10.5.0.3"]).await;
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert_eq!(outcome.count("running, ready"), 2, "{outcome}");
+    let errors: Vec<_> = outcome
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("x "))
+        .collect();
+    assert_eq!(errors.len(), 1, "{outcome}");
     assert!(
         errors[0].contains("10.5.0.3") && errors[0].contains("connection refused"),
-        "{stdout}"
+        "{outcome}"
     );
 }
 
@@ -51,14 +48,13 @@ async fn a_cluster_elsewhere_is_reached_through_its_talosconfig() {
         .start()
         .await
         .expect("started");
-    let folder = env::temp_dir().join(format!("quickstart-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let path = folder.join("talosconfig");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("talosconfig");
     cluster.talosconfig_builder().write_to(&path).expect("written");
     let path = path.to_str().expect("text");
     let nodes = cluster.nodes();
 
-    let (success, stdout, stderr) = run(&[
+    let outcome = run(&[
         "--talosconfig",
         path,
         "--context",
@@ -67,22 +63,32 @@ async fn a_cluster_elsewhere_is_reached_through_its_talosconfig() {
         &nodes.join(","),
     ])
     .await;
-    assert!(success, "{stdout}{stderr}");
+    assert_eq!(outcome.code, Some(0), "{outcome}");
     for node in &nodes {
-        assert!(stdout.contains(&format!("● {node}  ")), "{node} in:\n{stdout}");
+        assert!(
+            outcome.stdout.contains(&format!("● {node}  ")),
+            "{node} in:\n{outcome}"
+        );
     }
 
-    let (success, stdout, stderr) = run(&["--talosconfig", path, "--context", "nope"]).await;
-    assert!(!success, "{stdout}");
+    let outcome = run(&["--talosconfig", path, "--context", "nope"]).await;
+    assert_eq!(outcome.code, Some(1), "{outcome}");
     assert!(
-        stderr.contains("context \"nope\" not found") && stderr.contains(path),
-        "{stderr}"
+        outcome.stderr.contains("context \"nope\" not found") && outcome.stderr.contains(path),
+        "{outcome}"
     );
 
     cluster.node(0).kill();
     cluster.node(1).kill();
-    let (success, stdout, _) = run(&["--talosconfig", path, "--nodes", &nodes.join(",")]).await;
-    assert!(!success, "nobody answered:\n{stdout}");
-    assert_eq!(count(&stdout, "no endpoint can be reached"), 2, "{stdout}");
-    std::fs::remove_dir_all(folder).expect("removed");
+    let outcome = run(&["--talosconfig", path, "--nodes", &nodes.join(",")]).await;
+    assert_eq!(outcome.code, Some(1), "nobody answered: {outcome}");
+    assert_eq!(outcome.count("no endpoint can be reached"), 2, "{outcome}");
+}
+
+#[tokio::test]
+async fn what_it_prints_is_as_recorded() {
+    let printed = run(&["--kill", "10.5.0.3"]).await.succeeded();
+    // Calls are written down by nodes as they come.
+    let incidental = ["machined  |"];
+    assert_recorded("quickstart", &printed, Lines::InOrder, &incidental);
 }

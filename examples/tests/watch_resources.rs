@@ -1,12 +1,12 @@
 //! Runs the table to its end, on the simulated cluster inside it.
 
-mod run;
+use example_testing::{Lines, Program, assert_recorded};
 
-#[tokio::test]
-async fn the_table_shows_what_happens_one_after_the_other_and_ends() {
-    let (success, stdout, stderr) = run::run("watch-resources", &[]).await;
-    assert!(success, "{stdout}{stderr}");
-    assert!(stderr.is_empty(), "{stderr}");
+#[test]
+fn the_table_shows_what_happens_one_after_the_other_and_ends() {
+    let outcome = Program::example("watch-resources").run(&[]);
+    assert_eq!(outcome.stderr, "");
+    let stdout = outcome.succeeded();
 
     let tables: Vec<&str> = stdout
         .split("\n\n")
@@ -20,4 +20,10 @@ async fn the_table_shows_what_happens_one_after_the_other_and_ends() {
     assert!(order.is_sorted() && order[0] > Some(0), "{order:?} in:\n{stdout}");
     let last = tables.last().expect("a table");
     assert!(last.contains("v1.14.1"), "{last}");
+}
+
+#[test]
+fn what_it_prints_is_as_recorded() {
+    let printed = Program::example("watch-resources").run(&[]).succeeded();
+    assert_recorded("watch-resources", &printed, Lines::InOrder, &[]);
 }

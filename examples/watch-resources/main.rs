@@ -70,7 +70,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     // A simulated cluster ends when it has shown all that it has to show.
     let mut scenes = simulated.as_ref().map(|cluster| scenes(cluster).into_iter());
-    let mut awaited = "";
+    let (mut awaited, mut shown) = ("", String::new());
     while changes.recv().await.is_some() {
         let known = machines
             .values()
@@ -79,7 +79,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
             continue;
         }
         let table = table(&members, &machines);
-        println!("{table}");
+        // Not every change shows.
+        if table != shown {
+            println!("{table}");
+            shown.clone_from(&table);
+        }
         match &mut scenes {
             Some(scenes) if table.contains(awaited) => match scenes.next() {
                 Some(scene) => {

@@ -4,6 +4,7 @@
 //! cargo run -p dashboard
 //! cargo run -p dashboard -- --talosconfig ~/.talos/config --log apid
 //! cargo run -p dashboard -- --frames 3
+//! cargo run -p dashboard -- --frames 6 --picture dashboard.svg
 //! ```
 //!
 //! `q` ends it, the arrow keys go to nodes below. Where the output is no terminal, or with `--frames`, it prints what it
@@ -11,11 +12,14 @@
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 mod data;
+mod picture;
 mod view;
 
 use std::{
     error::Error,
+    fs,
     io::{self, IsTerminal},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -56,6 +60,9 @@ struct Arguments {
     /// Print this many frames as text, and end
     #[arg(long, value_name = "COUNT")]
     frames: Option<u32>,
+    /// Draw the last printed frame as an SVG file, too
+    #[arg(long, value_name = "FILE", requires = "frames")]
+    picture: Option<PathBuf>,
     /// The time between two looks at the nodes, in milliseconds
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000)]
     interval: u64,
@@ -76,18 +83,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let frames = arguments.frames;
     let frames = frames.or_else(|| (!io::stdout().is_terminal()).then_some(PRINTED_FRAMES));
     match frames {
-        Some(count) => print_frames(count, observer, interval, cluster.simulated).await,
+        Some(count) => {
+            let terminal = print_frames(count, observer, interval, cluster.simulated).await?;
+            if let Some(path) = &arguments.picture {
+                draw(path, &terminal)?;
+            }
+            Ok(())
+        }
         None => watch_until_key(observer, interval, cluster.simulated).await,
     }
 }
 
-/// Prints what the terminal would show.
+/// Prints what the terminal would show; returns it as it is in the end.
 async fn print_frames(
     count: u32,
     mut observer: Observer,
     interval: Duration,
     simulated: Option<SimCluster>,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<Terminal<TestBackend>, Box<dyn Error>> {
     let height = view::height(observer.machines().len());
     let mut terminal = Terminal::new(TestBackend::new(PRINTED_WIDTH, height))?;
     for step in 0..count {
@@ -99,7 +112,11 @@ async fn print_frames(
         terminal.draw(|frame| view::draw(frame, observer.machines(), 0))?;
         println!("{}", text_of(terminal.backend()));
     }
-    Ok(())
+    Ok(terminal)
+}
+
+fn draw(path: &Path, terminal: &Terminal<TestBackend>) -> Result<(), String> {
+    fs::write(path, picture::svg(terminal.backend())).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// What is on the screen, line by line, without colours.
@@ -168,12 +185,14 @@ fn play(simulated: Option<&SimCluster>, step: u32) {
         let share = u64::from(step) * 7 + index as u64 * 13;
         memory.available_kib = memory.total_kib * (20 + share % 60) / 100;
         cluster.node(index).set_memory(memory);
-        cluster
-            .node(index)
-            .append_log(SERVICE, &format!("simulated line {}", step + 1));
     }
     // Sick and well by turns; the last node is a worker.
     cluster
         .node(SIMULATED_CONTROL_PLANES)
         .set_service_health(SERVICE, step % 4 != 1, "no answer");
+    // As many as are shown, so that these are all that is.
+    for (index, line) in (0..cluster.nodes().len()).flat_map(|index| [1, 2, 3].map(|line| (index, line))) {
+        let text = format!("simulated line {line} of step {}", step + 1);
+        cluster.node(index).append_log(SERVICE, &text);
+    }
 }

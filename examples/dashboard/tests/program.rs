@@ -1,21 +1,13 @@
 //! Runs the program on the simulated cluster, and looks at what it shows.
 
-use std::process::{Command, Stdio};
+use std::path::Path;
+
+use example_testing::{Lines, Program, assert_recorded, assert_recorded_file};
 
 fn run(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_dashboard"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env_remove("TALOSCONFIG")
-        .output()
-        .expect("the program is built beside its tests");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    text
+    Program::at(env!("CARGO_BIN_EXE_dashboard"))
+        .run(arguments)
+        .succeeded()
 }
 
 /// One after the other, as they were printed.
@@ -42,7 +34,7 @@ fn frames_show_every_node_with_its_curves_and_log() {
         }
         assert!(frame.contains("running, ready"), "{frame}");
         assert!(
-            frame.contains(&format!("simulated line {}", number + 1)),
+            frame.contains(&format!("simulated line 3 of step {}", number + 1)),
             "{frame}"
         );
     }
@@ -70,4 +62,15 @@ fn without_a_terminal_it_ends_by_itself() {
     let text = run(&["--interval", "10", "--log", "apid"]);
     assert_eq!(text.matches("q ends").count(), 2, "{text}");
     assert!(!text.contains("simulated line"), "{text}");
+}
+
+#[test]
+fn what_it_shows_is_as_recorded() {
+    assert_recorded("dashboard", &run(&["--frames", "1"]), Lines::InOrder, &[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("dashboard.svg");
+    let arguments = ["--frames", "6", "--picture", path.to_str().expect("text")];
+    assert_eq!(run(&arguments).matches("q ends").count(), 6);
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboard.svg");
+    assert_recorded_file(&path, &recorded);
 }

@@ -1,20 +1,11 @@
 //! Runs the program on the simulated cluster.
 
-use std::process::{Command, Stdio};
+use example_testing::{Lines, Program, assert_recorded};
 
 fn run(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_etcd-backup"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program is built beside its tests");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    text
+    Program::at(env!("CARGO_BIN_EXE_etcd-backup"))
+        .run(arguments)
+        .succeeded()
 }
 
 #[test]
@@ -48,4 +39,9 @@ fn a_backup_is_whole_and_old_ones_go() {
 #[test]
 fn a_temporary_folder_does_without_arguments() {
     assert!(run(&[]).contains("verified"));
+}
+
+#[test]
+fn what_it_prints_is_as_recorded() {
+    assert_recorded("etcd-backup", &run(&[]), Lines::InOrder, &[]);
 }

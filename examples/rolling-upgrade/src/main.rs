@@ -24,8 +24,8 @@ use std::{
 use clap::Parser;
 use examples::{ClusterArguments, chain};
 use talos_client::workflow::{
-    track::TrackOptions,
-    upgrade::{ClusterUpgrade, PlannedStep, UpgradePlan},
+    track::{TrackOptions, TrackStep},
+    upgrade::{ClusterUpgrade, PlannedStep, UpgradePlan, UpgradeStep},
 };
 use talos_testkit::SimCluster;
 
@@ -49,6 +49,9 @@ struct Arguments {
     /// Go on although etcd, and Kubernetes with it, is away while a control plane node reboots
     #[arg(long)]
     force: bool,
+    /// Say all that is heard of each node, instead of milestones
+    #[arg(long)]
+    verbose: bool,
     /// How long the reboot of a node may take, in minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 30)]
     reboot_minutes: u64,
@@ -106,6 +109,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
     let mut run = upgrade.start();
     while let Some(progress) = run.next_progress().await {
+        if !arguments.verbose && !is_milestone(&progress.step) {
+            continue;
+        }
         println!("{:7.1} s  {progress}", began.elapsed().as_secs_f64());
     }
     match run.finish().await {
@@ -119,6 +125,17 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             }
             Err(error.into())
         }
+    }
+}
+
+fn is_milestone(step: &UpgradeStep) -> bool {
+    match step {
+        UpgradeStep::Pulling { percent } => percent.is_none(),
+        UpgradeStep::Rebooting(progress) => {
+            matches!(progress.step, TrackStep::InDoubt | TrackStep::Rebooted)
+        }
+        UpgradeStep::Hook { .. } => false,
+        _ => true,
     }
 }
 

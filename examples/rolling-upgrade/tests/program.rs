@@ -1,53 +1,44 @@
 //! Runs the program on the simulated cluster.
 
-use std::process::{Command, Stdio};
-
+use example_testing::{Lines, Outcome, Program, assert_recorded};
 use talos_testkit::SimCluster;
 
-/// Whether it succeeded, its output, and what it said beside.
-fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_rolling-upgrade"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env_remove("TALOSCONFIG")
-        .output()
-        .expect("the program is built beside its tests");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+fn program() -> Program {
+    Program::at(env!("CARGO_BIN_EXE_rolling-upgrade"))
 }
 
-fn count(text: &str, wanted: &str) -> usize {
-    text.lines().filter(|line| line.contains(wanted)).count()
+fn run(arguments: &[&str]) -> Outcome {
+    program().run(arguments)
 }
 
 #[test]
 fn all_nodes_of_the_simulated_cluster_are_upgraded() {
-    let (code, stdout, stderr) = run(&[]);
-    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let outcome = run(&[]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
     assert_eq!(
-        count(&stdout, "from v1.13.2: pull, install, reboot"),
+        outcome.count("from v1.13.2: pull, install, reboot"),
         5,
-        "{stdout}"
+        "{outcome}"
     );
-    assert_eq!(count(&stdout, "from v1.13.2: upgraded in "), 5, "{stdout}");
+    assert_eq!(outcome.count("from v1.13.2: upgraded in "), 5, "{outcome}");
 }
 
 #[test]
 fn what_etcd_does_not_survive_is_done_by_force_only() {
-    let (code, stdout, stderr) = run(&["--simulated-control-planes", "1"]);
-    assert_eq!(code, Some(1), "{stdout}{stderr}");
-    assert_eq!(count(&stdout, "refused unless forced"), 1, "{stdout}");
-    let (code, stdout, stderr) = run(&["--simulated-control-planes", "1", "--force"]);
-    assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert_eq!(count(&stdout, "upgraded in "), 3, "{stdout}");
+    let outcome = run(&["--simulated-control-planes", "1"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    assert_eq!(outcome.count("refused unless forced"), 1, "{outcome}");
+    let outcome = run(&["--simulated-control-planes", "1", "--force"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert_eq!(outcome.count("upgraded in "), 3, "{outcome}");
 }
 
 #[test]
 fn a_release_that_is_too_far_away_is_refused() {
-    let (code, stdout, stderr) = run(&["--image", "ghcr.io/siderolabs/installer:v1.99.0"]);
-    assert_eq!(code, Some(1), "{stdout}{stderr}");
-    assert_eq!(count(&stdout, "not possible"), 5, "{stdout}");
-    assert!(stderr.contains("nothing was done"), "{stderr}");
+    let outcome = run(&["--image", "ghcr.io/siderolabs/installer:v1.99.0"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    assert_eq!(outcome.count("not possible"), 5, "{outcome}");
+    assert!(outcome.stderr.contains("nothing was done"), "{outcome}");
 }
 
 #[tokio::test]
@@ -63,15 +54,34 @@ async fn a_real_cluster_is_left_alone_without_permission() {
     let talosconfig = cluster.talosconfig_builder().nodes(cluster.nodes());
     talosconfig.write_to(&path).expect("written");
     let image = "ghcr.io/siderolabs/installer:v1.14.0";
-    let (code, stdout, stderr) = tokio::task::spawn_blocking(move || {
-        run(&["--talosconfig", path.to_str().expect("text"), "--image", image])
-    })
-    .await
-    .expect("not panicked");
-    assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert_eq!(count(&stdout, "run this again with --yes"), 1, "{stdout}");
+    let arguments = ["--talosconfig", path.to_str().expect("text"), "--image", image];
+    let outcome = program().run_beside(&arguments).await;
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert_eq!(outcome.count("run this again with --yes"), 1, "{outcome}");
     let requests = cluster.requests();
     for method in ["Upgrade", "Reboot", "Pull"] {
         assert_eq!(requests.attempts(method), 0, "{method}");
+    }
+}
+
+#[test]
+fn what_it_prints_is_as_recorded() {
+    let printed = run(&[]).succeeded();
+    // Where the machine is slow.
+    let incidental = ["waiting for etcd"];
+    assert_recorded("rolling-upgrade", &printed, Lines::InOrder, &incidental);
+}
+
+#[test]
+fn all_that_is_heard_is_shown_to_those_who_ask() {
+    let (brief, verbose) = (run(&[]), run(&["--verbose"]));
+    for (text, in_brief) in [
+        ("] 10.5.0.2: rebooted", 1),
+        ("task ", 0),
+        ("hook ", 0),
+        ("installer: ", 20),
+    ] {
+        assert_eq!(brief.count(text), in_brief, "{text}: {brief}");
+        assert!(verbose.count(text) >= in_brief.max(1), "{text}: {verbose}");
     }
 }

@@ -131,19 +131,20 @@ pub(super) fn all(root: &Path, nextest: bool) -> Result<Vec<Step>> {
                 Command::cargo("clippy --workspace --all-targets --no-default-features -- -D warnings"),
             ],
         ),
+        step(
+            "examples",
+            "the example programs build",
+            // Before the tests, which run them: with `--examples`, cargo builds only the tests inside examples.
+            [Command::cargo(
+                "build --package examples --package dashboard --package etcd-backup --package maintenance-install \
+                 --package rolling-upgrade --all-targets",
+            )],
+        ),
         step("test", "tests with all features", [Command::cargo(tests)]),
         step(
             "doctest",
             "examples in the documentation",
             [Command::cargo("test --workspace --all-features --doc")],
-        ),
-        step(
-            "examples",
-            "the example programs build",
-            [Command::cargo(
-                "build --package examples --package dashboard --package etcd-backup --package maintenance-install \
-                 --package rolling-upgrade --all-targets",
-            )],
         ),
         step(
             "downstream",

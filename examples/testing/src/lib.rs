@@ -1,0 +1,148 @@
+//! What the tests of the examples share: running a program as a user would, and comparing what it prints with the
+//! recording in `examples/README.md`.
+
+mod mask;
+mod recording;
+
+use std::{
+    env,
+    ffi::OsString,
+    fmt,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+pub use recording::{Lines, assert_recorded, assert_recorded_file};
+
+/// Variables that change what programs do, and that tests set themselves if at all.
+const FORGOTTEN: [&str; 9] = [
+    "KUBECONFIG",
+    "NO_COLOR",
+    "OMNI_ENDPOINT",
+    "OMNI_SERVICE_ACCOUNT_KEY",
+    "RUST_LOG",
+    "SIDERO_SERVICE_ACCOUNT_KEY",
+    "SSL_CERT_FILE",
+    "TALOSCONFIG",
+    "TALOS_HOME",
+];
+
+/// A program to run.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Program {
+    path: PathBuf,
+    variables: Vec<(&'static str, OsString)>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Its exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// Its output.
+    pub stdout: String,
+    /// What it said beside.
+    pub stderr: String,
+}
+
+impl Program {
+    /// The program with this path, which tests of a package know as `CARGO_BIN_EXE_…`.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// The example called `name` of the package whose tests ask. Cargo builds the one together with the others.
+    ///
+    /// # Panics
+    ///
+    /// If the system does not tell where the running test is.
+    pub fn example(name: &str) -> Self {
+        let mut path = env::current_exe().expect("the path of the test");
+        path.pop();
+        path.pop();
+        path.push("examples");
+        path.push(format!("{name}{}", env::consts::EXE_SUFFIX));
+        Self::at(path)
+    }
+
+    /// Sets a variable of its environment.
+    pub fn variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name, value.into()));
+        self
+    }
+
+    /// Runs it to its end, in this thread.
+    ///
+    /// # Panics
+    ///
+    /// If it is not there, or prints what is not text.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(&self.path);
+        command.args(arguments).stdin(Stdio::null());
+        for name in FORGOTTEN {
+            command.env_remove(name);
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let output = command.output();
+        let output = output.unwrap_or_else(|error| panic!("{}: {error}", self.path.display()));
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Outcome {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// Runs it to its end, beside what else the test does, such as simulating a cluster.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::run`].
+    pub async fn run_beside(&self, arguments: &[&str]) -> Outcome {
+        let program = self.clone();
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let run = move || {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            program.run(&arguments)
+        };
+        tokio::task::spawn_blocking(run).await.expect("not panicked")
+    }
+}
+
+impl Outcome {
+    /// The output of a program that did what it should.
+    ///
+    /// # Panics
+    ///
+    /// If it failed.
+    #[must_use]
+    #[track_caller]
+    pub fn succeeded(self) -> String {
+        assert_eq!(self.code, Some(0), "{self}");
+        self.stdout
+    }
+
+    /// How many lines of its output contain `wanted`.
+    #[must_use]
+    pub fn count(&self, wanted: &str) -> usize {
+        count(&self.stdout, wanted)
+    }
+}
+
+/// For messages of assertions.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit code {:?}\n{}{}", self.code, self.stdout, self.stderr)
+    }
+}
+
+/// How many lines of `text` contain `wanted`.
+#[must_use]
+pub fn count(text: &str, wanted: &str) -> usize {
+    text.lines().filter(|line| line.contains(wanted)).count()
+}
