@@ -34,6 +34,10 @@ fn with_crates_only(manifest: &str) -> Result<String> {
             changed.push(MEMBERS);
             among_members = true;
         }
+        // All members of the copy are default ones.
+        if line.starts_with("default-members") {
+            among_members = true;
+        }
         if !among_members {
             changed.push(line);
         }
@@ -80,7 +84,8 @@ mod tests {
         for (path, contents) in [
             (
                 "Cargo.toml",
-                "[workspace]\nresolver = \"3\"\nmembers = [\n  \"crates/*\",\n  \"xtask\",\n]\n[profile.dev]\ndebug = false\n",
+                "[workspace]\nresolver = \"3\"\nmembers = [\n  \"crates/*\",\n  \"xtask\",\n]\n\
+                 default-members = [\n  \"xtask\",\n]\n[profile.dev]\ndebug = false\n",
             ),
             ("crates/a/Cargo.toml", "[package]\nname = \"a\"\n"),
             ("crates/a/src/lib.rs", "//! A.\n"),
@@ -104,6 +109,7 @@ mod tests {
             manifest["workspace"]["members"],
             Value::Array(vec!["crates/*".into()])
         );
+        assert_eq!(manifest["workspace"].get("default-members"), None);
         assert_eq!(manifest["workspace"]["resolver"].as_str(), Some("3"));
         assert_eq!(manifest["profile"]["dev"]["debug"].as_bool(), Some(false));
     }

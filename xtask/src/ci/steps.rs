@@ -137,7 +137,7 @@ pub(super) fn all(root: &Path, nextest: bool) -> Result<Vec<Step>> {
             // Before the tests, which run them: with `--examples`, cargo builds only the tests inside examples.
             [Command::cargo(
                 "build --package examples --package dashboard --package etcd-backup --package maintenance-install \
-                 --package rolling-upgrade --all-targets",
+                 --package omni --package rolling-upgrade --all-targets",
             )],
         ),
         step("test", "tests with all features", [Command::cargo(tests)]),
