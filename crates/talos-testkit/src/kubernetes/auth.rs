@@ -1,8 +1,13 @@
-//! Who a client is, by its certificate.
+//! Who a client is, by its certificate or its token.
 
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -14,7 +19,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::failure::Failure;
 use super::route::Target;
-use crate::pki::{CertificateAuthority, LeafFacts, ServerIdentity};
+use crate::pki::{CertificateAuthority, LeafFacts, PkiError, ServerIdentity};
+use crate::sync::Guarded;
 
 /// The group that may do everything.
 const MASTERS: &str = "system:masters";
@@ -74,6 +80,8 @@ impl User {
 /// Takes any certificate in the handshake, as Kubernetes does, and verifies it afterwards.
 pub(super) struct Authenticator {
     chain: Arc<dyn ClientCertVerifier>,
+    /// Users by their tokens.
+    tokens: Guarded<Vec<(String, User)>>,
 }
 
 impl Authenticator {
@@ -84,7 +92,36 @@ impl Authenticator {
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
                 .build()
                 .map_err(|error| Error::General(error.to_string()))?;
-        Ok(Self { chain })
+        Ok(Self {
+            chain,
+            tokens: Guarded::default(),
+        })
+    }
+
+    /// A token for a user, as service accounts have.
+    pub(super) fn issue_token(&self, user: User) -> Result<String, PkiError> {
+        let mut random = [0; 24];
+        let filled = SystemRandom::new().fill(&mut random);
+        filled.map_err(|_| PkiError::Random)?;
+        let token = URL_SAFE_NO_PAD.encode(random);
+        self.tokens.lock().push((token.clone(), user));
+        Ok(token)
+    }
+
+    /// The user that the token of a request names; `None` if it has none.
+    pub(super) fn bearer(&self, headers: &HeaderMap) -> Option<Result<User, Failure>> {
+        let token = headers
+            .get(AUTHORIZATION)?
+            .to_str()
+            .ok()?
+            .strip_prefix("Bearer ")?;
+        let tokens = self.tokens.lock();
+        let known = tokens.iter().find(|(known, _)| known == token);
+        Some(
+            known
+                .map(|(_, user)| user.clone())
+                .ok_or_else(Failure::unauthorized),
+        )
     }
 
     /// TLS with HTTP/2 and HTTP/1.1.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::auth::User;
 use super::core::Kubernetes;
 use super::fault::{KubeFault, KubeFaultHandle};
 use super::kind::{Key, Kind};
@@ -58,6 +59,23 @@ impl SimKubernetes {
             .common_name(user)
             .key_algorithm(KeyAlgorithm::EcdsaP256);
         network.facts.secrets.kubernetes.issue_client(&spec)
+    }
+
+    /// A token for a user with groups, with the rights that [`Self::client_cert`] has: what service accounts have in pods,
+    /// for `authorization: Bearer …`.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no random numbers.
+    pub fn token(
+        &self,
+        user: &str,
+        groups: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<String, PkiError> {
+        self.kubernetes.authenticator.issue_token(User {
+            name: user.to_owned(),
+            groups: groups.into_iter().map(Into::into).collect(),
+        })
     }
 
     /// A kubeconfig for a user with groups, as [`Self::client_cert`].

@@ -117,7 +117,14 @@ async fn handle(
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default().to_owned();
-    let (name, groups) = match &peer.user {
+    let user = match &peer.user {
+        Ok(user) => Ok(user.clone()),
+        Err(failure) => {
+            let bearer = kubernetes.authenticator.bearer(&head.headers);
+            bearer.unwrap_or_else(|| Err(failure.clone()))
+        }
+    };
+    let (name, groups) = match &user {
         Ok(user) => (user.name.clone(), user.groups.clone()),
         Err(_) => Default::default(),
     };
@@ -156,7 +163,7 @@ async fn handle(
             )
         })?;
         let (target, query) = (Target::parse(path), Query::parse(query));
-        let user = peer.user.as_ref().map_err(Clone::clone)?;
+        let user = user?;
         let named = matches!(&target, Target::Object(object) if object.name.is_some());
         let verb = auth::verb(&head.method, named, query.is_set("watch"))?;
         user.authorize(verb, &target)?;
