@@ -89,7 +89,7 @@ fn bytes(part: &Value, key: &str) -> Result<Zeroizing<Vec<u8>>, KubernetesError>
 }
 
 /// What requests begin with, and where they go.
-fn address(url: &str) -> Result<(http::Uri, Endpoint), KubernetesError> {
+pub(super) fn address(url: &str) -> Result<(http::Uri, Endpoint), KubernetesError> {
     let base: http::Uri = url.parse().map_err(|_| unusable(format!("{url:?} is no URL")))?;
     if base.scheme_str() != Some("https") {
         return Err(unusable(format!("{url:?} does not begin with https://")));

@@ -20,6 +20,13 @@ pub enum KubernetesError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The service account cannot be used: there is none, the program does not run in a pod, or the settings want what is
+    /// not taken over.
+    #[error("the service account cannot be used: {reason}")]
+    Pod {
+        /// What is missing.
+        reason: String,
+    },
     /// The certificates or the key in the kubeconfig are no good.
     #[error("the credentials in the kubeconfig cannot be used")]
     Tls(#[source] TlsError),
@@ -121,7 +128,7 @@ impl KubernetesError {
                 kube::Error::Service(_) | kube::Error::HyperError(_) | kube::Error::ReadEvents(_)
             ),
             Self::TimedOut { .. } => true,
-            Self::Unusable { .. } | Self::Tls(_) | Self::NotReady { .. } => false,
+            Self::Unusable { .. } | Self::Pod { .. } | Self::Tls(_) | Self::NotReady { .. } => false,
         }
     }
 }
@@ -130,7 +137,9 @@ impl From<KubernetesError> for Error {
     fn from(error: KubernetesError) -> Self {
         let kind = match &error {
             KubernetesError::Kubeconfig(source) | KubernetesError::Name { source, .. } => source.kind(),
-            KubernetesError::Unusable { .. } | KubernetesError::Tls(_) => ErrorKind::Config,
+            KubernetesError::Unusable { .. } | KubernetesError::Pod { .. } | KubernetesError::Tls(_) => {
+                ErrorKind::Config
+            }
             KubernetesError::Refused { code, .. } => match code {
                 401 => ErrorKind::Unauthenticated,
                 403 => ErrorKind::PermissionDenied,

@@ -40,6 +40,7 @@ mod drain;
 mod error;
 mod node;
 mod objects;
+mod pod;
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -200,9 +200,8 @@ impl Kubernetes {
         let deadline = Instant::now() + timeout;
         let mut last = String::new();
         loop {
-            let reason = match self.look_ready(node, name).await? {
-                None => return Ok(()),
-                Some(reason) => reason,
+            let Some(reason) = self.look_ready(node, name).await? else {
+                return Ok(());
             };
             if reason != last {
                 tell(&reason);

@@ -29,7 +29,7 @@ pub enum DrainError {
         pod: PodName,
         /// What the API says.
         #[source]
-        source: KubernetesError,
+        source: Box<KubernetesError>,
     },
     /// The time is over, and pods are left.
     #[error("node {name} is not drained after {after:?}: {}", list(.pods))]

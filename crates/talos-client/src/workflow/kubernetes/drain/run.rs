@@ -224,6 +224,7 @@ impl Drain {
             Answer::NotAsked(reason) => PodProblem::NotAsked { reason },
             Answer::Refused(source) => {
                 let name = self.name.clone();
+                let source = Box::new(source);
                 return Err(DrainError::Refused { name, pod, source });
             }
         };

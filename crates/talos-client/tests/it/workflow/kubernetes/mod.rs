@@ -3,6 +3,7 @@
 mod access;
 mod drain;
 mod health;
+mod pod;
 #[cfg(feature = "support-bundle")]
 mod support;
 mod upgrade;
