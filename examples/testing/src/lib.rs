@@ -9,14 +9,15 @@ use std::{
     ffi::OsString,
     fmt,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 pub use recording::{Lines, assert_recorded, assert_recorded_file};
 
 /// Variables that change what programs do, and that tests set themselves if at all.
-const FORGOTTEN: [&str; 9] = [
+const FORGOTTEN: [&str; 10] = [
     "KUBECONFIG",
+    "KUBERNETES_SERVICE_HOST",
     "NO_COLOR",
     "OMNI_ENDPOINT",
     "OMNI_SERVICE_ACCOUNT_KEY",
@@ -82,20 +83,43 @@ impl Program {
     /// If it is not there, or prints what is not text.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Outcome {
-        let mut command = Command::new(&self.path);
-        command.args(arguments).stdin(Stdio::null());
-        for name in FORGOTTEN {
-            command.env_remove(name);
-        }
-        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let output = command.output();
-        let output = output.unwrap_or_else(|error| panic!("{}: {error}", self.path.display()));
+        let output = self.command(arguments).output();
+        let output = output.unwrap_or_else(|error| self.is_missing(&error));
         let text = |bytes| String::from_utf8(bytes).expect("text");
         Outcome {
             code: output.status.code(),
             stdout: text(output.stdout),
             stderr: text(output.stderr),
         }
+    }
+
+    /// Starts it, for tests that end it before its end. What it prints is lost.
+    ///
+    /// # Panics
+    ///
+    /// If it is not there.
+    #[must_use]
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        let started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        started.unwrap_or_else(|error| self.is_missing(&error))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(arguments).stdin(Stdio::null());
+        for name in FORGOTTEN {
+            command.env_remove(name);
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn is_missing(&self, error: &std::io::Error) -> ! {
+        panic!(
+            "{}: {error}; was it built? `cargo build --all-targets` does",
+            self.path.display()
+        )
     }
 
     /// Runs it to its end, beside what else the test does, such as simulating a cluster.

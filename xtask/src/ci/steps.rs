@@ -136,8 +136,8 @@ pub(super) fn all(root: &Path, nextest: bool) -> Result<Vec<Step>> {
             "the example programs build",
             // Before the tests, which run them: with `--examples`, cargo builds only the tests inside examples.
             [Command::cargo(
-                "build --package examples --package dashboard --package etcd-backup --package maintenance-install \
-                 --package omni --package rolling-upgrade --all-targets",
+                "build --package examples --package dashboard --package etcd-backup --package in-cluster-operator \
+                 --package maintenance-install --package omni --package rolling-upgrade --all-targets",
             )],
         ),
         step("test", "tests with all features", [Command::cargo(tests)]),
