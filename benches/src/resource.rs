@@ -176,7 +176,7 @@ pub async fn hold(what: &str) -> Result<u64> {
     let server = Server::start(&["fast"]).await?;
     let (node, stub) = (server.client()?.node(unary::NODE)?, raw::state(&server)?);
     // Both have their connection before, and the server has encoded all.
-    node.resources().list::<AddressStatus>().stream().await?;
+    drop(node.resources().list::<AddressStatus>().stream().await?);
     let request = raw::request(all(), unary::NODE)?;
     drop(stub.clone().list(request).await?);
     let before = memory::resident()?;
