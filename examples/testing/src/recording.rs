@@ -18,6 +18,9 @@ pub enum Lines {
     InOrder,
     /// All lines, in any order: several nodes report side by side.
     InAnyOrder,
+    /// All lines, in any order, however often each is there: something is shown anew with each change, and several changes
+    /// may come at once.
+    Distinct,
 }
 
 /// Compares what `program` printed with the first block of code under its heading in `examples/README.md`, without what
@@ -80,8 +83,11 @@ fn comparable(text: &str, order: Lines, incidental: &[&str]) -> Vec<String> {
     let certain = |line: &&str| !incidental.iter().any(|text| line.contains(text));
     let lines = text.lines().filter(certain).map(masked);
     let mut lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
-    if order == Lines::InAnyOrder {
+    if order != Lines::InOrder {
         lines.sort();
+    }
+    if order == Lines::Distinct {
+        lines.dedup();
     }
     lines
 }
@@ -162,6 +168,13 @@ mod tests {
         let compare = |order| comparable(one, order, &[]) == comparable(other, order, &[]);
         assert!(compare(Lines::InAnyOrder));
         assert!(!compare(Lines::InOrder));
+    }
+
+    #[test]
+    fn how_often_something_is_shown_counts_unless_it_is_shown_anew() {
+        let compare = |order| comparable("a\nb\na", order, &[]) == comparable("a\nb", order, &[]);
+        assert!(compare(Lines::Distinct));
+        assert!(!compare(Lines::InAnyOrder));
     }
 
     #[test]
