@@ -39,8 +39,8 @@
 //! - PodDisruptionBudgets with all verbs; DaemonSets, Deployments, ReplicaSets and Namespaces to read.
 //! - Selectors, pages, dry runs, the three kinds of patches of JSON, watches with bookmarks, initial events and
 //!   `410 Gone`.
-//! - Client certificates: those of `system:masters` may do everything, others get 403, and without one it is
-//!   401. There are no other rights, tokens, or server-side apply.
+//! - Client certificates and [tokens](SimKubernetes::token): users in `system:masters` may do everything, others
+//!   get 403, and without either it is 401. There are no other rights, and no server-side apply.
 //!
 //! Mirrors of static pods stay while their node is down, as they do in Kubernetes, and are not ready.
 

@@ -102,6 +102,7 @@ impl Kubernetes {
 
     /// With a client of your own, for instance that of an operator, which has the rights of its service account: to get
     /// and patch nodes, to list pods and DaemonSets, to get Deployments, and to create evictions, as far as it is used.
+    /// [`Kubernetes::in_pod`] makes such a client.
     pub fn with_client(client: kube::Client) -> Self {
         Self {
             access: Access::Given,
