@@ -152,7 +152,10 @@ async fn an_operator_goes_on_where_the_one_before_was_killed() {
     let path = setup.talosconfig();
     let arguments = ["--talosconfig", path.to_str().expect("text")];
     let mut first = program().start(&arguments);
-    let begun = setup.cluster.requests().wait_for(|call| call.name() == "Reboot");
+    let begun = setup
+        .cluster
+        .requests()
+        .wait_for(|call| call.name() == "Reboot" && call.code.is_some());
     let begun = tokio::time::timeout(Duration::from_secs(60), begun).await;
     begun.expect("the first operator reboots the node");
     first.kill().expect("killed");
