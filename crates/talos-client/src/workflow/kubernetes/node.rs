@@ -197,7 +197,7 @@ impl Kubernetes {
         interval: Duration,
         tell: impl Fn(&str),
     ) -> Result<(), KubernetesError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline(timeout);
         let mut last = String::new();
         loop {
             let Some(reason) = self.look_ready(node, name).await? else {
@@ -240,6 +240,13 @@ impl Kubernetes {
     }
 }
 
+/// When a time is over that begins now; far away if that cannot be said.
+pub(in crate::workflow) fn deadline(timeout: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(86_400 * 365);
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or(now + FAR)
+}
+
 /// Repeats what fails in a way that passes, until the time is over; `tell` gets the reasons.
 pub(in crate::workflow) async fn persist<T, Fut>(
     deadline: Instant,
@@ -252,13 +259,18 @@ where
 {
     loop {
         match call().await {
-            Err(error) if error.is_retriable() && Instant::now() + interval < deadline => {
+            Err(error) if error.is_retriable() && leaves_time(interval, deadline) => {
                 tell(chain(&error));
                 sleep(interval).await;
             }
             result => return result,
         }
     }
+}
+
+/// Whether there is time to wait so long.
+pub(super) fn leaves_time(interval: Duration, deadline: Instant) -> bool {
+    deadline.saturating_duration_since(Instant::now()) > interval
 }
 
 /// A failure with its causes, in one line.

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::{ClusterUpgrade, NodeUpgrade, NodeUpgradeError, UpgradeStep, node::Report};
 use crate::{
     Node,
-    workflow::kubernetes::{DrainOptions, Kubernetes, KubernetesError, name_of, persist},
+    workflow::kubernetes::{DrainOptions, Kubernetes, KubernetesError, deadline, name_of, persist},
 };
 
 /// Draining as a part of an upgrade.
@@ -58,7 +56,7 @@ impl Draining {
         Self {
             kubernetes: kubernetes.clone(),
             // Twice as long as between two looks at pods.
-            interval: options.interval * 2,
+            interval: options.interval.saturating_mul(2),
             options,
         }
     }
@@ -95,7 +93,7 @@ impl Draining {
         report: &Report,
         only_leftover: bool,
     ) -> Result<(), KubernetesError> {
-        let deadline = Instant::now() + self.options.ready_timeout;
+        let deadline = deadline(self.options.ready_timeout);
         let tell = |reason: String| report.step(UpgradeStep::WaitingForKubernetes { reason });
         let name = persist(deadline, self.interval, tell, || name_of(node)).await?;
         let Some(name) = name else {

@@ -20,7 +20,7 @@ use crate::{
         Reporter,
         kubernetes::{
             Kubernetes, KubernetesError,
-            node::{Cordon, chain, name_of, persist},
+            node::{Cordon, chain, deadline, leaves_time, name_of, persist},
             objects::Pod,
         },
     },
@@ -28,9 +28,6 @@ use crate::{
 
 /// So many evictions are under way at the same time.
 const CONCURRENCY: usize = 8;
-
-/// Longer than anybody waits.
-const FAR: Duration = Duration::from_secs(86_400 * 365);
 
 /// A pod, and what is known of it.
 struct Going {
@@ -66,8 +63,7 @@ pub(super) async fn drain(
     mark: bool,
     reporter: Reporter<DrainProgress>,
 ) -> Result<DrainReport, DrainError> {
-    let now = Instant::now();
-    let deadline = now.checked_add(options.timeout).unwrap_or(now + FAR);
+    let deadline = deadline(options.timeout);
     let Some(name) = name_of(&node).await? else {
         reporter.report(DrainProgress::NotRegistered);
         return Ok(DrainReport {
@@ -160,7 +156,7 @@ impl Drain {
             if going.is_empty() {
                 break;
             }
-            if Instant::now() + self.options.interval >= self.deadline {
+            if !leaves_time(self.options.interval, self.deadline) {
                 return Err(self.timed_out(going));
             }
             sleep(self.options.interval).await;
@@ -212,7 +208,7 @@ impl Drain {
                 PodProblem::Ending
             }
             Answer::Blocked(reason, pause) => {
-                going.due = Instant::now() + pause;
+                going.due = deadline(pause);
                 let problem = PodProblem::Blocked {
                     reason: reason.clone(),
                 };
@@ -237,7 +233,7 @@ impl Drain {
         let Err(error) = asked else {
             return Answer::Accepted;
         };
-        let pause = self.options.interval * 5;
+        let pause = self.options.interval.saturating_mul(5);
         match &error {
             KubernetesError::Refused { code: 404, .. } => Answer::Gone,
             KubernetesError::Refused {

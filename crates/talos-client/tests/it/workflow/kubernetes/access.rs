@@ -66,11 +66,15 @@ async fn another_address_takes_the_place_of_the_one_in_the_kubeconfig() {
         .expect("a port")
         .to_owned();
     let access = access(&sim).server(format!("https://localhost:{port}"));
-    match access.cordon(&sim.node(1)).await {
-        Ok(done) => assert!(done),
-        // Then it is for the addresses only.
-        Err(error) => assert!(chain(&error).contains("localhost"), "{}", chain(&error)),
-    }
+    assert!(access.cordon(&sim.node(1)).await.expect("cordoned"));
+    assert!(is_cordoned(&sim, "sim-worker-1"));
+    let nowhere = super::access(&sim).server("https://localhost:1");
+    let error = nowhere.uncordon(&sim.node(1)).await.expect_err("nobody listens");
+    assert!(
+        matches!(error, KubernetesError::Failed { .. }),
+        "{}",
+        chain(&error)
+    );
     for wrong in ["http://127.0.0.1:1", "127.0.0.1:6443", "https://"] {
         let error = super::access(&sim)
             .server(wrong)
