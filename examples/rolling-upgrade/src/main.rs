@@ -8,7 +8,7 @@
 //!
 //! It says what it would do, and does it if it is told so by `--yes`; a simulated cluster needs no such permission. Run
 //! again after a failure, it goes on with the nodes that are left. Kubernetes nodes are not drained: that is what
-//! `talos_client::workflow::upgrade::UpgradeHooks` are for.
+//! `ClusterUpgrade::drain` of the feature `kube-latest` is for.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
