@@ -21,6 +21,7 @@
 
 pub mod bootstrap;
 pub mod credentials;
+mod deadline;
 pub mod etcd;
 pub mod health;
 pub mod kubeconfig;
@@ -33,5 +34,8 @@ pub mod support;
 pub mod track;
 pub mod upgrade;
 
-pub(crate) use self::run::Reporter;
 pub use self::run::Run;
+pub(crate) use self::{
+    deadline::{deadline, leaves_time},
+    run::Reporter,
+};

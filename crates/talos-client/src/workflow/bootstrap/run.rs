@@ -13,7 +13,7 @@ use crate::{
     api::machine::Kubeconfig,
     error::{Error, ErrorKind, Result},
     resource::runtime::{MachineStage, MachineStatus},
-    workflow::{Reporter, Run},
+    workflow::{Reporter, Run, deadline},
 };
 
 /// A cluster that is to come up.
@@ -122,9 +122,8 @@ impl Runner {
         cluster
             .control_planes
             .sort_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
-        let now = Instant::now();
         Self {
-            deadline: now.checked_add(cluster.timeout).unwrap_or(now + FAR),
+            deadline: deadline(cluster.timeout),
             cluster,
             reporter,
         }
@@ -350,6 +349,3 @@ impl fmt::Debug for Machine {
 
 /// How long a machine may take to say that it is part of the cluster.
 const PROBE: Duration = Duration::from_secs(5);
-
-/// Longer than anybody waits.
-const FAR: Duration = Duration::from_secs(86_400 * 365);

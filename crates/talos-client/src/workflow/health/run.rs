@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use talos_transport::RetryConfig;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout_at};
 
 use super::{
     Check, ConditionStatus, HealthError, HealthProgress,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     CallOptions, Client, MemberRole, Node,
     error::{Error, ErrorKind, Origin},
-    workflow::{Reporter, Run},
+    workflow::{Reporter, Run, deadline, leaves_time},
 };
 
 /// What to check, and for how long.
@@ -125,8 +125,7 @@ impl ClusterHealth {
     }
 
     async fn run(self, reporter: Reporter<HealthProgress>) -> Result<HealthReport, HealthError> {
-        let now = Instant::now();
-        let deadline = now.checked_add(self.timeout).unwrap_or(now + FAR);
+        let deadline = deadline(self.timeout);
         let scope = match timeout_at(deadline, self.scope(&reporter)).await {
             Ok(scope) => scope?,
             Err(_) => {
@@ -151,7 +150,7 @@ impl ClusterHealth {
                 } else {
                     LEAST_ATTEMPT
                 };
-                let attempt = Instant::now() + self.interval.max(least);
+                let attempt = self::deadline(self.interval.max(least));
                 let found = timeout_at(attempt.min(deadline), look(check, &scope)).await;
                 let reason = match found {
                     Ok(Found::Met) => break Verdict::Passed,
@@ -173,7 +172,7 @@ impl ClusterHealth {
                     tell(ConditionStatus::NotMet(reason.clone()));
                     last = reason;
                 }
-                if Instant::now() + self.interval >= deadline {
+                if !leaves_time(self.interval, deadline) {
                     let timeout = self.timeout;
                     let reason = last;
                     return Err(HealthError::NotMet {
@@ -271,6 +270,3 @@ const LEAST_ATTEMPT: Duration = Duration::from_secs(5);
 
 /// The first one that asks Kubernetes also fetches the kubeconfig, and waits for connections.
 const FIRST_OF_KUBERNETES: Duration = Duration::from_secs(30);
-
-/// Longer than anybody waits.
-const FAR: Duration = Duration::from_secs(86_400 * 365);

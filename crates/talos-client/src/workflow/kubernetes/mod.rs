@@ -56,7 +56,7 @@ pub use self::{
     error::KubernetesError,
 };
 pub(in crate::workflow) use self::{
-    node::{deadline, name_of, persist},
+    node::{name_of, persist},
     objects::{DaemonSet, Deployment, Node as KubeNode, Pod},
 };
 /// The client library underneath.

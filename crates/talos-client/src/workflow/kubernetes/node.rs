@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{Kubernetes, KubernetesError, objects::Node as KubeNode};
-use crate::{Node, resource::k8s::Nodename};
+use crate::{
+    Node,
+    resource::k8s::Nodename,
+    workflow::{deadline, leaves_time},
+};
 
 /// On nodes that an upgrade has cordoned and has to uncordon, whichever process goes on with it.
 const CORDONED: &str = "talos-client/cordoned-by-upgrade";
@@ -240,13 +244,6 @@ impl Kubernetes {
     }
 }
 
-/// When a time is over that begins now; far away if that cannot be said.
-pub(in crate::workflow) fn deadline(timeout: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(86_400 * 365);
-    let now = Instant::now();
-    now.checked_add(timeout).unwrap_or(now + FAR)
-}
-
 /// Repeats what fails in a way that passes, until the time is over; `tell` gets the reasons.
 pub(in crate::workflow) async fn persist<T, Fut>(
     deadline: Instant,
@@ -266,11 +263,6 @@ where
             result => return result,
         }
     }
-}
-
-/// Whether there is time to wait so long.
-pub(super) fn leaves_time(interval: Duration, deadline: Instant) -> bool {
-    deadline.saturating_duration_since(Instant::now()) > interval
 }
 
 /// A failure with its causes, in one line.

@@ -9,6 +9,7 @@ use crate::{
     Node, SecretString,
     api::machine::{AppliedConfiguration, ApplyMode},
     error::{Error, ErrorKind, Origin, Result},
+    workflow::deadline,
 };
 
 /// A configuration that a node tries; made by [`ConfigChange::try_for`].
@@ -23,12 +24,10 @@ pub struct ConfigTrial {
 
 impl ConfigTrial {
     pub(super) fn new(node: &Node, prepared: Prepared, timeout: Duration) -> Self {
-        // Longer than anybody waits, where the time cannot be added.
-        let far = Duration::from_secs(365 * 24 * 60 * 60);
         Self {
             node: node.clone(),
             prepared,
-            end: Instant::now() + timeout.min(far),
+            end: deadline(timeout),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Following a node through an action.
 
-use std::{pin::pin, time::Duration};
+use std::pin::pin;
 
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -18,7 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Origin, Result},
     maintenance::Maintenance,
     resource::runtime::MachineStatus,
-    workflow::Reporter,
+    workflow::{Reporter, deadline},
 };
 
 /// Subscribes, acts, and follows the node until the action is over.
@@ -35,7 +35,7 @@ where
 {
     let begin = Instant::now();
     let limit = options.timeout;
-    let deadline = begin.checked_add(limit).unwrap_or_else(|| begin + FAR);
+    let deadline = deadline(limit);
     let mut tracker = Tracker {
         evidence: Evidence::new(action, goal),
         maintenance: None,
@@ -106,13 +106,13 @@ impl Tracker {
             Err(error) => return Err(self.not_begun(error)),
         }
         let mut feed = Some(feed);
-        let mut next_look = Instant::now() + self.options.interval;
+        let mut next_look = deadline(self.options.interval);
         loop {
             if self.wait(&mut feed, next_look).await? {
                 if self.look().await {
                     return Ok(());
                 }
-                next_look = Instant::now() + self.options.interval;
+                next_look = deadline(self.options.interval);
             }
             if self.evidence.shows_nothing()
                 && let Some(error) = doubt.take()
@@ -282,6 +282,3 @@ fn may_have_begun(error: &Error) -> bool {
     // What an endpoint could not pass on has not arrived.
     lost && error.origin() != Origin::Endpoint
 }
-
-/// Longer than anybody waits.
-const FAR: Duration = Duration::from_secs(86_400 * 365);

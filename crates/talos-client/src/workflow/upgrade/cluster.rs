@@ -19,7 +19,7 @@ use crate::{
     api::machine::RebootMode,
     error::Result,
     resource::k8s::KubeletConfig,
-    workflow::{Reporter, Run, track::TrackOptions},
+    workflow::{Reporter, Run, deadline, track::TrackOptions},
 };
 
 /// Another Talos on the nodes of a cluster.
@@ -326,7 +326,7 @@ impl ClusterUpgrade {
         if !planned.is_control_plane() {
             return Ok(());
         }
-        let deadline = Instant::now() + self.etcd_timeout;
+        let deadline = deadline(self.etcd_timeout);
         loop {
             let members = Members::ask(control_planes).await;
             if members.is_ok_and(|members| members.is_healthy(planned.node.name())) {
@@ -349,7 +349,7 @@ impl ClusterUpgrade {
         left: &[NodeName],
         tell: &Report,
     ) -> Result<(), QuorumRefusal> {
-        let deadline = Instant::now() + self.etcd_timeout;
+        let deadline = deadline(self.etcd_timeout);
         loop {
             let refusal = match Members::ask(control_planes).await {
                 Ok(members) => match members.without_each(left) {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::{ClusterUpgrade, NodeUpgrade, NodeUpgradeError, UpgradeStep, node::Report};
 use crate::{
     Node,
-    workflow::kubernetes::{DrainOptions, Kubernetes, KubernetesError, deadline, name_of, persist},
+    workflow::{
+        deadline,
+        kubernetes::{DrainOptions, Kubernetes, KubernetesError, name_of, persist},
+    },
 };
 
 /// Draining as a part of an upgrade.
@@ -13,8 +16,6 @@ use crate::{
 pub(super) struct Draining {
     pub(super) kubernetes: Kubernetes,
     pub(super) options: DrainOptions,
-    /// Between two looks at whether a node is ready.
-    interval: Duration,
 }
 
 impl ClusterUpgrade {
@@ -55,10 +56,13 @@ impl Draining {
     pub(super) fn new(kubernetes: &Kubernetes, options: DrainOptions) -> Self {
         Self {
             kubernetes: kubernetes.clone(),
-            // Twice as long as between two looks at pods.
-            interval: options.interval.saturating_mul(2),
             options,
         }
+    }
+
+    /// Between two looks at whether a node is ready: twice as long as between two looks at pods.
+    fn interval(&self) -> Duration {
+        self.options.interval.saturating_mul(2)
     }
 
     /// Moves the pods away.
@@ -93,14 +97,14 @@ impl Draining {
         report: &Report,
         only_leftover: bool,
     ) -> Result<(), KubernetesError> {
-        let deadline = deadline(self.options.ready_timeout);
+        let (deadline, interval) = (deadline(self.options.ready_timeout), self.interval());
         let tell = |reason: String| report.step(UpgradeStep::WaitingForKubernetes { reason });
-        let name = persist(deadline, self.interval, tell, || name_of(node)).await?;
+        let name = persist(deadline, interval, tell, || name_of(node)).await?;
         let Some(name) = name else {
             return Ok(());
         };
         if only_leftover {
-            let left = persist(deadline, self.interval, tell, || {
+            let left = persist(deadline, interval, tell, || {
                 self.kubernetes.is_left_cordoned(&name)
             });
             if !left.await? {
@@ -108,11 +112,11 @@ impl Draining {
             }
         }
         self.kubernetes
-            .until_ready(node, &name, self.options.ready_timeout, self.interval, |reason| {
+            .until_ready(node, &name, self.options.ready_timeout, interval, |reason| {
                 tell(reason.to_owned())
             })
             .await?;
-        let uncordoned = persist(deadline, self.interval, tell, || {
+        let uncordoned = persist(deadline, interval, tell, || {
             self.kubernetes.let_pods_come(&name, false)
         });
         if uncordoned.await? {

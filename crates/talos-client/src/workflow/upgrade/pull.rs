@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::{
     api::images::{Images, LayerStatus, PullProgress},
     error::Error,
+    workflow::deadline,
 };
 
 /// Why a pull ended early.
@@ -58,7 +59,7 @@ pub(super) async fn pull(
 ) -> Result<(), PullEnd> {
     let mut layers = Layers::default();
     let mut told = None;
-    let mut deadline = Instant::now() + stall;
+    let mut deadline = self::deadline(stall);
     let stalled = |layers: &Layers| PullEnd::Stalled {
         percent: layers.percent().unwrap_or_default(),
     };
@@ -72,7 +73,7 @@ pub(super) async fn pull(
             Some(Err(error)) => return Err(PullEnd::Failed(error)),
             Some(Ok(progress)) => {
                 if layers.update(&progress) {
-                    deadline = Instant::now() + stall;
+                    deadline = self::deadline(stall);
                 }
                 let percent = layers.percent();
                 if percent != told {

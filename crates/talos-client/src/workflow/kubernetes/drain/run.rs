@@ -17,12 +17,13 @@ use super::{
 use crate::{
     Node,
     workflow::{
-        Reporter,
+        Reporter, deadline,
         kubernetes::{
             Kubernetes, KubernetesError,
-            node::{Cordon, chain, deadline, leaves_time, name_of, persist},
+            node::{Cordon, chain, name_of, persist},
             objects::Pod,
         },
+        leaves_time,
     },
 };
 
