@@ -12,7 +12,7 @@ use kube::client::{Body, ClientBuilder, ConfigExt as _, middleware::BaseUriLayer
 use talos_transport::tls::{ServerVerification, TlsConfig};
 use tower_service::Service;
 
-use super::{Kubernetes, KubernetesError, access::address, connector::Connector};
+use super::{Kubernetes, KubernetesError, access::address, connector::Connector, node::chain};
 
 impl Kubernetes {
     /// As the service account of the pod that the program runs in, with its rights. The token is read again from its file
@@ -108,13 +108,7 @@ fn pem(certificate: &[u8]) -> String {
 }
 
 fn unusable(error: &dyn StdError) -> KubernetesError {
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        reason += &format!(": {cause}");
-        source = cause.source();
-    }
-    KubernetesError::Pod { reason }
+    KubernetesError::Pod { reason: chain(error) }
 }
 
 #[cfg(test)]
