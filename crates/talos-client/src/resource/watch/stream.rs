@@ -93,9 +93,12 @@ impl<T: Item> Watch<T> {
     fn open(&mut self) {
         let target = self.target.clone();
         let request = self.core.request();
-        let place = self.core.place().clone();
+        // A watch that once was established has the right spelling.
+        let unknown = (!self.established).then(|| self.core.place().clone());
         self.state = State::Opening(Box::pin(async move {
-            target.check_spelling(&place).await?;
+            if let Some(place) = unknown {
+                target.check_spelling(&place).await?;
+            }
             target
                 .call(&methods::WATCH, request, |request| async {
                     target.state().watch(request).await
