@@ -9,7 +9,7 @@ use talos_client::{
 };
 use talos_testkit::{Code, ReadyCondition, SimCluster, SimClusterBuilder, fault::CallFault};
 
-use super::faulted::{SHORT, chain, every_step, limited};
+use super::faulted::{SHORT, assert_all_succeeded, chain, every_step, limited};
 use crate::support::Sim;
 
 /// Configured, and never bootstrapped.
@@ -129,10 +129,7 @@ async fn a_bootstrap_with_a_cut_at_every_step_is_made_once() {
         },
     )
     .await;
-    assert!(
-        outcomes.iter().all(|outcome| outcome.failure.is_none()),
-        "{outcomes:#?}"
-    );
+    assert_all_succeeded(&outcomes);
 }
 
 /// All machines wait for their configurations.
@@ -213,10 +210,7 @@ async fn machines_get_their_configurations_once_with_a_cut_at_every_step() {
             .any(|outcome| outcome.cut.method.ends_with("/ApplyConfiguration")),
         "{outcomes:#?}"
     );
-    assert!(
-        outcomes.iter().all(|outcome| outcome.failure.is_none()),
-        "{outcomes:#?}"
-    );
+    assert_all_succeeded(&outcomes);
 }
 
 #[tokio::test]

@@ -112,6 +112,15 @@ pub(crate) async fn every_step<T, E: StdError>(
     outcomes
 }
 
+/// Whatever was cut, the workflow got to its end by itself.
+#[track_caller]
+pub(crate) fn assert_all_succeeded(outcomes: &[Outcome]) {
+    assert!(
+        outcomes.iter().all(|outcome| outcome.failure.is_none()),
+        "{outcomes:#?}"
+    );
+}
+
 /// The calls that the cluster has received, each with the places where it can be cut.
 fn cuts_of(sim: &Sim) -> Vec<Cut> {
     let mut numbers: BTreeMap<String, u64> = BTreeMap::new();

@@ -8,7 +8,7 @@ use talos_client::{
 };
 use talos_testkit::{MachineStage, MemoryInfo, SimCluster, SimResource, fault::CallFault};
 
-use super::faulted::{SHORT, chain, every_step, limited};
+use super::faulted::{SHORT, assert_all_succeeded, chain, every_step, limited};
 use crate::support::Sim;
 
 fn quick(sim: &Sim) -> ClusterHealth {
@@ -221,8 +221,5 @@ async fn health_with_a_cut_at_every_step_is_found_all_the_same() {
         async |_| {},
     )
     .await;
-    assert!(
-        outcomes.iter().all(|outcome| outcome.failure.is_none()),
-        "{outcomes:#?}"
-    );
+    assert_all_succeeded(&outcomes);
 }

@@ -11,7 +11,7 @@ use talos_client::{
 };
 use talos_testkit::{SimCluster, SimClusterBuilder};
 
-use super::faulted::{chain, every_step, limited};
+use super::faulted::{assert_all_succeeded, chain, every_step, limited};
 use crate::support::Sim;
 
 const OLD: &str = "v1.13.2";
@@ -154,8 +154,5 @@ async fn a_node_with_a_cut_at_every_step_gets_there() {
     )
     .await;
     // Each call is read-only, may be made again, or is asked for again.
-    assert!(
-        outcomes.iter().all(|outcome| outcome.failure.is_none()),
-        "{outcomes:#?}"
-    );
+    assert_all_succeeded(&outcomes);
 }

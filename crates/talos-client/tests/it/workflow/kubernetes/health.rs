@@ -15,7 +15,7 @@ use talos_testkit::{SimPod, SimResource, fault::CallFault, kubernetes::KubeFault
 use super::{access, five, kubernetes};
 use crate::{
     support::Sim,
-    workflow::faulted::{chain, every_step, limited},
+    workflow::faulted::{assert_all_succeeded, chain, every_step, limited},
 };
 
 fn checks(sim: &Sim) -> ClusterHealth {
@@ -246,8 +246,5 @@ async fn health_with_a_cut_at_every_step_is_found_all_the_same() {
         async |_| {},
     )
     .await;
-    assert!(
-        outcomes.iter().all(|outcome| outcome.failure.is_none()),
-        "{outcomes:#?}"
-    );
+    assert_all_succeeded(&outcomes);
 }
