@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 #[cfg(feature = "proxy")]
@@ -121,13 +120,10 @@ async fn handshake(
     endpoint: &Endpoint,
     io: BoxedIo,
 ) -> Result<TlsStream<BoxedIo>, ConnectReason> {
-    let name = tls
-        .server_name(endpoint)
-        .expect("network endpoints have a server name");
     // Talos tolerates peers that negotiate no protocol, and so do we: what the server says first will tell. Anything
     // we did not offer is refused by the TLS library itself.
-    let stream = TlsConnector::from(tls.client()).connect(name, io).await;
-    stream.map_err(|error| match ConnectReason::from_io(error) {
+    let stream = tls.handshake(endpoint, io).await;
+    stream.map_err(|reason| match reason {
         ConnectReason::Tls(HandshakeError::Alert {
             alert: Alert::Other(NO_APPLICATION_PROTOCOL),
         }) => ConnectReason::NotHttp2 { answer: None },

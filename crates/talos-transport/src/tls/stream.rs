@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::TlsConfig;
 use crate::Endpoint;
@@ -30,6 +31,18 @@ impl TlsConfig {
     ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<Io>, ConnectReason>
     where
         Io: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        self.handshake(endpoint, io).await
+    }
+
+    /// The same, as the stream that knows what was agreed on.
+    pub(crate) async fn handshake<Io>(
+        &self,
+        endpoint: &Endpoint,
+        io: Io,
+    ) -> Result<TlsStream<Io>, ConnectReason>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin,
     {
         let Some(name) = self.server_name(endpoint) else {
             let error = io::Error::new(io::ErrorKind::Unsupported, "there is no name to verify");
