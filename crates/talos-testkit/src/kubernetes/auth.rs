@@ -11,9 +11,8 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
 use serde_json::json;
 use tokio_rustls::TlsAcceptor;
 
@@ -21,6 +20,7 @@ use super::failure::Failure;
 use super::route::Target;
 use crate::pki::{CertificateAuthority, LeafFacts, PkiError, ServerIdentity};
 use crate::sync::Guarded;
+use crate::tls::chain_verifier;
 
 /// The group that may do everything.
 const MASTERS: &str = "system:masters";
@@ -86,14 +86,8 @@ pub(super) struct Authenticator {
 
 impl Authenticator {
     pub(super) fn new(authority: &CertificateAuthority) -> Result<Self, Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(authority.certificate_der().to_vec()))?;
-        let chain =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
-                .build()
-                .map_err(|error| Error::General(error.to_string()))?;
         Ok(Self {
-            chain,
+            chain: chain_verifier(authority, Arc::new(default_provider()))?,
             tokens: Guarded::default(),
         })
     }

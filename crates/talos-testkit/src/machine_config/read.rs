@@ -150,19 +150,17 @@ impl MachineConfig {
     /// Taints that the Kubernetes node registers with: keys, and `value:effect` or the effect alone.
     #[cfg(feature = "kubernetes")]
     pub(crate) fn node_taints(&self) -> Vec<(String, String)> {
-        if let Some(document) = self.one("KubeNodeConfig") {
-            let entries = document.get("taints").into_iter().flat_map(Value::entries);
-            return entries
+        let listed = |taints: Option<&Value>| -> Vec<_> {
+            let entries = taints.into_iter().flat_map(Value::entries);
+            entries
                 .map(|(key, value)| (key.clone(), value.text().unwrap_or_default().to_owned()))
-                .collect();
+                .collect()
+        };
+        if let Some(document) = self.one("KubeNodeConfig") {
+            return listed(document.get("taints"));
         }
-        let listed = self
-            .legacy()
-            .and_then(|value| value.at(&["machine", "nodeTaints"]));
-        let entries = listed.into_iter().flat_map(Value::entries);
-        let mut taints: Vec<_> = entries
-            .map(|(key, value)| (key.clone(), value.text().unwrap_or_default().to_owned()))
-            .collect();
+        let legacy = self.legacy();
+        let mut taints = listed(legacy.and_then(|value| value.at(&["machine", "nodeTaints"])));
         let open = self
             .legacy()
             .is_some_and(|legacy| legacy.is_true(&["cluster", "allowSchedulingOnControlPlanes"]));

@@ -21,6 +21,8 @@ use crate::pki::certificate::{DIGITAL_SIGNATURE, KEY_ENCIPHERMENT};
 use crate::pki::{CertificateAuthority, ONE_DAY, ServerIdentity, ValidityWindow};
 use crate::sync::Guarded;
 use verifier::TalosClientVerifier;
+#[cfg(feature = "kubernetes")]
+pub(crate) use verifier::chain_verifier;
 
 /// The name in the certificates of machines without a configuration.
 const MAINTENANCE: &str = "maintenance-service.talos.dev";

@@ -25,13 +25,21 @@ impl TalosClientVerifier {
         authority: &CertificateAuthority,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(authority.certificate_der().to_vec()))?;
-        let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|error| Error::General(error.to_string()))?;
+        let chain = chain_verifier(authority, provider)?;
         Ok(Self { chain })
     }
+}
+
+/// Chain verification of clients against an authority.
+pub(crate) fn chain_verifier(
+    authority: &CertificateAuthority,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(authority.certificate_der().to_vec()))?;
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| Error::General(error.to_string()))
 }
 
 impl ClientCertVerifier for TalosClientVerifier {
