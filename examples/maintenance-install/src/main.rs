@@ -11,11 +11,7 @@
 //! shows another one gets nothing: its configuration holds all secrets of the cluster.
 //!
 //! Run again after a failure, it goes on from there.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program for the terminal"
-)]
+#![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::{
     error::Error,
@@ -27,7 +23,6 @@ use std::{
 };
 
 use clap::Parser;
-use examples::chain;
 use talos_client::{
     Client,
     config::Talosconfig,
@@ -110,13 +105,7 @@ struct Plan {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", chain(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
+    examples::exit(run(Arguments::parse()).await)
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {

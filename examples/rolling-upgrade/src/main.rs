@@ -9,11 +9,7 @@
 //! It says what it would do, and does it if it is told so by `--yes`; a simulated cluster needs no such permission. Run
 //! again after a failure, it goes on with the nodes that are left. Kubernetes nodes are not drained: that is what
 //! `ClusterUpgrade::drain` of the feature `kube-latest` is for.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program for the terminal"
-)]
+#![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::{
     error::Error,
@@ -22,7 +18,7 @@ use std::{
 };
 
 use clap::Parser;
-use examples::{ClusterArguments, chain};
+use examples::ClusterArguments;
 use talos_client::workflow::{
     track::{TrackOptions, TrackStep},
     upgrade::{ClusterUpgrade, PlannedStep, UpgradePlan, UpgradeStep},
@@ -62,13 +58,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", chain(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
+    examples::exit(run(Arguments::parse()).await)
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
