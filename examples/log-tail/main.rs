@@ -8,12 +8,13 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
-use std::error::Error;
+use std::{collections::HashSet, error::Error, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use examples::ClusterArguments;
 use talos_client::{Nodes, api::logs::LogItem};
 use talos_testkit::SimCluster;
+use tokio::time::timeout;
 
 /// Follows the log of a service on all nodes.
 #[derive(Debug, Parser)]
@@ -32,13 +33,19 @@ struct Arguments {
     lines: Option<usize>,
 }
 
-/// How many lines simulated nodes write while they are looked at, and how these begin.
+/// How many lines of simulated nodes are shown while these are looked at, and how the lines begin.
 const SCENES: usize = 6;
 const SCENE: &str = "simulated line";
 
+/// So long nothing is shown until each simulated node writes a line all the same.
+const QUIET: Duration = Duration::from_secs(1);
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    examples::exit(run(Arguments::parse()).await)
+}
+
+async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let simulated = SimCluster::builder().control_planes(3);
     let cluster = arguments.cluster.open(simulated, |client| client).await?;
     let service = &arguments.service;
@@ -50,9 +57,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
 
     let mut scenes = cluster.simulated.as_ref().map(|cluster| scenes(cluster, service));
-    scenes.iter_mut().flatten().next();
-    let (mut shown, mut simulated) = (0, 0);
-    while let Some((node, item)) = lines.next_item().await {
+    let mut heard = HashSet::new();
+    let (mut shown, mut simulated, mut written) = (0, 0, 0);
+    loop {
+        let next = if let Some(scenes) = &mut scenes {
+            // Lines written while the program did not listen yet may be lost: silence brings others.
+            let Ok(next) = timeout(QUIET, lines.next_item()).await else {
+                written = scenes
+                    .by_ref()
+                    .take(cluster.nodes.len())
+                    .last()
+                    .unwrap_or(written);
+                continue;
+            };
+            next
+        } else {
+            lines.next_item().await
+        };
+        let Some((node, item)) = next else {
+            // All have failed for good.
+            return Err("no node shows this log any longer".into());
+        };
         match item {
             Ok(LogItem::Line(line)) => {
                 println!("{node}: {line}");
@@ -64,27 +89,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
             // The others go on.
             Err(error) => println!("{node}: {error:#}"),
         }
-        if arguments.lines.is_some_and(|lines| shown >= lines) {
+        let enough = simulated == SCENES || arguments.lines.is_some_and(|lines| shown >= lines);
+        if enough {
             break;
         }
-        // A simulated cluster writes the next line when one was shown, and ends when all of its own were.
-        if let Some(scenes) = &mut scenes {
-            scenes.next();
-            if simulated == SCENES {
-                break;
-            }
+        // One line shown brings the next one, once all nodes are listened to.
+        heard.insert(node);
+        if heard.len() == cluster.nodes.len() && written < SCENES {
+            written = scenes.iter_mut().flatten().next().unwrap_or(written);
         }
     }
     Ok(())
 }
 
-/// Lines that simulated nodes write, one with each step.
-fn scenes(cluster: &SimCluster, service: &str) -> impl Iterator<Item = ()> {
+/// Lines that simulated nodes write, one with each step, counted.
+fn scenes(cluster: &SimCluster, service: &str) -> impl Iterator<Item = usize> {
     let service = service.to_owned();
     let nodes = [cluster.node(0), cluster.node(1), cluster.node(2)];
-    (1..=SCENES)
-        .zip(nodes.into_iter().cycle())
-        .map(move |(number, node)| {
-            node.append_log(&service, &format!("{SCENE} {number} of {}", node.hostname()));
-        })
+    (1..).zip(nodes.into_iter().cycle()).map(move |(number, node)| {
+        node.append_log(&service, &format!("{SCENE} {number} of {}", node.hostname()));
+        number
+    })
 }

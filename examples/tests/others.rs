@@ -25,7 +25,8 @@ async fn an_unknown_service_is_an_error_of_each_node() {
     talosconfig.write_to(&path).expect("written");
     let arguments = ["--talosconfig", path.to_str().expect("text"), "nonsense"];
     let outcome = Program::example("log-tail").run_beside(&arguments).await;
-    assert_eq!(count(&outcome.succeeded(), "nonsense"), 2);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    assert_eq!(outcome.count("nonsense"), 2, "{outcome}");
 }
 
 #[test]

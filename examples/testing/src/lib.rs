@@ -10,9 +10,15 @@ use std::{
     fmt,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
+use tokio::{runtime::Builder, time::timeout};
+
 pub use recording::{Lines, assert_recorded, assert_recorded_file};
+
+/// Programs end in seconds. One that does not by then fails its test, rather than keeping it waiting for ever.
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Variables that change what programs do, and that tests set themselves if at all.
 const FORGOTTEN: [&str; 10] = [
@@ -80,10 +86,27 @@ impl Program {
     ///
     /// # Panics
     ///
-    /// If it is not there, or prints what is not text.
+    /// If it is not there, prints what is not text, or does not end.
     #[must_use]
+    #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Outcome {
-        let output = self.command(arguments).output();
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(self.run_beside(arguments))
+    }
+
+    /// Runs it to its end, beside what else the test does, such as simulating a cluster.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::run`].
+    pub async fn run_beside(&self, arguments: &[&str]) -> Outcome {
+        let mut command = tokio::process::Command::from(self.command(arguments));
+        let output = timeout(LIMIT, command.kill_on_drop(true).output()).await;
+        let output =
+            output.unwrap_or_else(|_| panic!("{} {arguments:?} runs on for {LIMIT:?}", self.path.display()));
         let output = output.unwrap_or_else(|error| self.is_missing(&error));
         let text = |bytes| String::from_utf8(bytes).expect("text");
         Outcome {
@@ -120,21 +143,6 @@ impl Program {
             "{}: {error}; was it built? `cargo build --all-targets` does",
             self.path.display()
         )
-    }
-
-    /// Runs it to its end, beside what else the test does, such as simulating a cluster.
-    ///
-    /// # Panics
-    ///
-    /// As [`Self::run`].
-    pub async fn run_beside(&self, arguments: &[&str]) -> Outcome {
-        let program = self.clone();
-        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let run = move || {
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            program.run(&arguments)
-        };
-        tokio::task::spawn_blocking(run).await.expect("not panicked")
     }
 }
 
