@@ -7,7 +7,7 @@
 //!
 //! Only where there are other endpoints: without any, there is nothing to gain.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -29,13 +29,12 @@ pub(crate) struct Examination {
 
 /// Waits for what a call on this connection comes to, and sees to it that it does not wait for one that is gone.
 pub(crate) async fn attended<T>(
-    waiting: impl Future<Output = T>,
+    mut waiting: Pin<&mut impl Future<Output = T>>,
     dial: &Arc<Establish>,
     peer: &Arc<Peer>,
     flight: &Flight<Establish>,
 ) -> T {
     let patience = patience(dial.timeout);
-    let mut waiting = pin!(waiting);
     let mut heard = peer.observer.heard();
     let mut since = Instant::now();
     loop {

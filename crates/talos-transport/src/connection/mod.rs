@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::{oneshot, watch};
@@ -110,33 +111,19 @@ impl Connection {
         &self.peer
     }
 
-    /// Sends a request and waits for the response headers.
+    /// Sends a request now; the future waits for the response headers. What a failure means, [`Peer::failure`] tells.
+    ///
+    /// The future is what the HTTP library makes, without another one around it, because each call has room for it.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future resets the HTTP/2 stream; the connection stays usable.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &mut self,
         mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, SendFailure> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
         *request.uri_mut() = self.absolute(request.uri());
-        match self.send.try_send_request(request).await {
-            Ok(response) => Ok(response),
-            Err(mut failure) => {
-                let request = failure.take_message();
-                let delivery = if request.is_some() {
-                    Delivery::NotSent
-                } else if was_left_out(failure.error()) {
-                    Delivery::Refused
-                } else {
-                    Delivery::Unknown
-                };
-                Err(SendFailure {
-                    error: call_error(failure.error(), &self.peer, delivery),
-                    request,
-                })
-            }
-        }
+        self.send.try_send_request(request)
     }
 
     fn absolute(&self, uri: &Uri) -> Uri {
@@ -153,6 +140,22 @@ impl Connection {
 }
 
 impl Peer {
+    /// What it means that a request could not be sent, or was not answered.
+    pub(crate) fn failure(&self, mut failure: TrySendError<Request<Body>>) -> SendFailure {
+        let request = failure.take_message();
+        let delivery = if request.is_some() {
+            Delivery::NotSent
+        } else if was_left_out(failure.error()) {
+            Delivery::Refused
+        } else {
+            Delivery::Unknown
+        };
+        SendFailure {
+            error: call_error(failure.error(), self, delivery),
+            request,
+        }
+    }
+
     /// Ends the connection and all calls on it, for this reason.
     pub(crate) fn give_up(&self, reason: CloseReason) {
         self.observer.record(reason);

@@ -1,6 +1,6 @@
 //! One attempt of a call.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -59,24 +59,30 @@ where
         request.body_mut().count_sent(observed.meter());
         let span = observed.span().clone();
         let response = span.in_scope(|| self.inner.call(request.map(Body::new)));
-        let held_back = async move {
-            let mut result = response.await;
-            if let Some((body, observed)) = begun(observed, &mut result) {
-                body.observe_attempt(observed);
+        Box::pin(async move {
+            // Pinned where it is made: it is large, and whatever it is handed to would have room for it as well.
+            let attempt = pin!(
+                async move {
+                    let mut result = response.await;
+                    if let Some((body, observed)) = begun(observed, &mut result) {
+                        body.observe_attempt(observed);
+                    }
+                    if let Ok(response) = &mut result {
+                        match class {
+                            RetryClass::Repeatable => response.body_mut().hold_back(false).await?,
+                            RetryClass::RepeatableUnary => response.body_mut().hold_back(true).await?,
+                            RetryClass::RequestStream | RetryClass::Unprocessed => {}
+                        }
+                    }
+                    result
+                }
+                .instrument(span)
+            );
+            match limit {
+                None => attempt.await,
+                Some(limit) => limit.watch(attempt).await,
             }
-            let mut response = result?;
-            match class {
-                RetryClass::Repeatable => response.body_mut().hold_back(false).await?,
-                RetryClass::RepeatableUnary => response.body_mut().hold_back(true).await?,
-                RetryClass::RequestStream | RetryClass::Unprocessed => {}
-            }
-            Ok(response)
-        }
-        .instrument(span);
-        match limit {
-            None => Box::pin(held_back),
-            Some(limit) => Box::pin(limit.watch(held_back)),
-        }
+        })
     }
 }
 
@@ -97,7 +103,7 @@ impl AttemptLimit {
         Some(Self { after, deadline })
     }
 
-    async fn watch<R>(self, attempt: impl Future<Output = Result<R, Status>>) -> Result<R, Status> {
+    async fn watch<R>(self, attempt: Pin<&mut impl Future<Output = Result<R, Status>>>) -> Result<R, Status> {
         match timeout(self.after, attempt).await {
             Ok(result) => result,
             Err(_) => Err(Status::from(Error::Timeout {
