@@ -18,7 +18,7 @@ use tower_service::Service;
 use crate::body::ResponseBody;
 use crate::call::{AnsweredBy, Avoid, Deadline};
 use crate::connect::Establish;
-use crate::connection::{Observer, Peer};
+use crate::connection::{Observer, Peer, SendFailure};
 use crate::error::Error;
 use crate::examine::attended;
 use crate::layer::write_timeout;
@@ -83,7 +83,7 @@ async fn send(pool: &Pool<Establish>, request: &mut Request<Body>) -> Result<Res
         let picked = pool.pick(&avoid).await.map_err(Error::from)?;
         match attempt(picked, pool.dial(), request).await {
             Ok(response) => return response,
-            Err(Failure {
+            Err(SendFailure {
                 error,
                 returned: true,
             }) if !last => {
@@ -93,24 +93,17 @@ async fn send(pool: &Pool<Establish>, request: &mut Request<Body>) -> Result<Res
                 );
                 last = true;
             }
-            Err(Failure { error, .. }) => return Err(error.into()),
+            Err(SendFailure { error, .. }) => return Err(error.into()),
         }
     }
 }
 
-/// A connection that did not answer.
-struct Failure {
-    error: Error,
-    /// Nothing was sent, and the request is where it was.
-    returned: bool,
-}
-
-/// Takes the request out of its place and sends it.
+/// Takes the request out of its place and sends it; if nothing was sent, it is put back.
 async fn attempt(
     picked: Picked<Establish>,
     dial: &Arc<Establish>,
     request: &mut Request<Body>,
-) -> Result<Result<Response<ResponseBody>, Status>, Failure> {
+) -> Result<Result<Response<ResponseBody>, Status>, SendFailure> {
     let Picked {
         mut connection,
         alternatives,
@@ -134,13 +127,9 @@ async fn attempt(
     match sent {
         Ok(response) => Ok(accept(response, peer, flight)),
         Err(failure) => {
-            let failure = peer.failure(failure);
+            let failure = peer.failure(failure, request);
             flight.failed(&failure.error);
-            let returned = failure.request.map(|unsent| *request = unsent).is_some();
-            Err(Failure {
-                error: failure.error,
-                returned,
-            })
+            Err(failure)
         }
     }
 }

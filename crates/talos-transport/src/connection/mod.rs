@@ -47,10 +47,11 @@ pub(crate) struct Peer {
     authority: Authority,
 }
 
-/// A request that failed, and the request itself if it was never sent.
+/// A request that failed.
 pub(crate) struct SendFailure {
     pub(crate) error: Error,
-    pub(crate) request: Option<Request<Body>>,
+    /// Nothing of it was sent, and it is back in its place.
+    pub(crate) returned: bool,
 }
 
 impl Connection {
@@ -140,10 +141,15 @@ impl Connection {
 }
 
 impl Peer {
-    /// What it means that a request could not be sent, or was not answered.
-    pub(crate) fn failure(&self, mut failure: TrySendError<Request<Body>>) -> SendFailure {
-        let request = failure.take_message();
-        let delivery = if request.is_some() {
+    /// What it means that a request could not be sent, or was not answered. One that was never sent is put into `place`.
+    pub(crate) fn failure(
+        &self,
+        mut failure: TrySendError<Request<Body>>,
+        place: &mut Request<Body>,
+    ) -> SendFailure {
+        let unsent = failure.take_message();
+        let returned = unsent.map(|request| *place = request).is_some();
+        let delivery = if returned {
             Delivery::NotSent
         } else if was_left_out(failure.error()) {
             Delivery::Refused
@@ -152,7 +158,7 @@ impl Peer {
         };
         SendFailure {
             error: call_error(failure.error(), self, delivery),
-            request,
+            returned,
         }
     }
 
