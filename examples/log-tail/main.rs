@@ -56,23 +56,22 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         Ok::<_, talos_client::Error>(log.reattach())
     });
 
-    let mut scenes = cluster.simulated.as_ref().map(|cluster| scenes(cluster, service));
+    let simulated = cluster.simulated.as_ref();
+    let mut scenes = simulated.map(|cluster| Scenes {
+        cluster,
+        service,
+        written: 0,
+    });
+    let patience = if scenes.is_some() { QUIET } else { Duration::MAX };
     let mut heard = HashSet::new();
-    let (mut shown, mut simulated, mut written) = (0, 0, 0);
+    let (mut shown, mut staged) = (0, 0);
     loop {
-        let next = if let Some(scenes) = &mut scenes {
+        let Ok(next) = timeout(patience, lines.next_item()).await else {
             // Lines written while the program did not listen yet may be lost: silence brings others.
-            let Ok(next) = timeout(QUIET, lines.next_item()).await else {
-                written = scenes
-                    .by_ref()
-                    .take(cluster.nodes.len())
-                    .last()
-                    .unwrap_or(written);
-                continue;
-            };
-            next
-        } else {
-            lines.next_item().await
+            if let Some(scenes) = &mut scenes {
+                cluster.nodes.iter().for_each(|_| scenes.write());
+            }
+            continue;
         };
         let Some((node, item)) = next else {
             // All have failed for good.
@@ -82,32 +81,39 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             Ok(LogItem::Line(line)) => {
                 println!("{node}: {line}");
                 shown += 1;
-                simulated += usize::from(line.starts_with(SCENE));
+                staged += usize::from(line.starts_with(SCENE));
             }
             Ok(LogItem::Gap(gap)) => println!("{node}: -- lines may be missing: {} --", gap.reason),
             Ok(_) => {}
             // The others go on.
             Err(error) => println!("{node}: {error:#}"),
         }
-        let enough = simulated == SCENES || arguments.lines.is_some_and(|lines| shown >= lines);
-        if enough {
-            break;
+        if staged == SCENES || arguments.lines.is_some_and(|lines| shown >= lines) {
+            return Ok(());
         }
         // One line shown brings the next one, once all nodes are listened to.
         heard.insert(node);
-        if heard.len() == cluster.nodes.len() && written < SCENES {
-            written = scenes.iter_mut().flatten().next().unwrap_or(written);
+        if let Some(scenes) = &mut scenes
+            && heard.len() == cluster.nodes.len()
+            && scenes.written < SCENES
+        {
+            scenes.write();
         }
     }
-    Ok(())
 }
 
-/// Lines that simulated nodes write, one with each step, counted.
-fn scenes(cluster: &SimCluster, service: &str) -> impl Iterator<Item = usize> {
-    let service = service.to_owned();
-    let nodes = [cluster.node(0), cluster.node(1), cluster.node(2)];
-    (1..).zip(nodes.into_iter().cycle()).map(move |(number, node)| {
-        node.append_log(&service, &format!("{SCENE} {number} of {}", node.hostname()));
-        number
-    })
+/// Lines that simulated nodes write, one after the other.
+struct Scenes<'a> {
+    cluster: &'a SimCluster,
+    service: &'a str,
+    written: usize,
+}
+
+impl Scenes<'_> {
+    fn write(&mut self) {
+        let node = self.cluster.node(self.written % self.cluster.nodes().len());
+        self.written += 1;
+        let line = format!("{SCENE} {} of {}", self.written, node.hostname());
+        node.append_log(self.service, &line);
+    }
 }

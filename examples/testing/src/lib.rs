@@ -88,7 +88,6 @@ impl Program {
     ///
     /// If it is not there, prints what is not text, or does not end.
     #[must_use]
-    #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         let runtime = Builder::new_current_thread()
             .enable_all()
